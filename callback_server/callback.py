@@ -52,7 +52,7 @@ from datasource.records.flow import (
     state_is_of,
 )
 from datasource.records.link_keys import Purpose
-from datasource.records.standing import gives_way
+from datasource.records.standing import gives_way, is_to_be_cleared
 
 logger = structlog.get_logger(__name__)
 
@@ -319,7 +319,7 @@ def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
     there = situation.credential
     if situation.credential_id == flow.replaces or gives_way(there, flow.replaces):
         return
-    if isinstance(there, StoredTombstone):
+    if isinstance(there, StoredTombstone) or is_to_be_cleared(there):
         raise refusals.cleared_meanwhile()
     was_imported = there is not None and there.facts.imported is not None
     raise refusals.imported_meanwhile() if was_imported else refusals.another_was_first()

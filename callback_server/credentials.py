@@ -71,7 +71,7 @@ class CredentialStore:
             Refused: it would not accept the write.
         """
         if is_to_be_cleared(situation.credential):
-            raise refusals.another_was_first()
+            raise refusals.cleared_meanwhile()
         facts = CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal", handled=situation.handled)
         try:
             await self._rehearse(situation, facts)

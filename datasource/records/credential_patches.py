@@ -120,13 +120,13 @@ def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
 
 
 def release_patch(credential: Readable) -> dict[str, Any]:
-    """The merge patch that removes our finalizer, and the copies of the client secret and the CA bundle."""
+    """The merge patch that removes our finalizer, and the copies of the client secret, the CA bundle and the headers."""
     return {
         "metadata": {
             "resourceVersion": credential.resource_version,
             "finalizers": _without_ours(credential.finalizers),
         },
-        "data": {"client_secret": None, "ca_bundle": None},
+        "data": {"client_secret": None, "ca_bundle": None, "token_headers": None},
     }
 
 

@@ -21,8 +21,11 @@ AUTOMATIC = "automatic"
 def audit_lines(seen: Observed, wanted: Status, keys: LinkKeys) -> tuple[AuditLine, ...]:
     """The lines to write before the status changes from the observed one to the wanted one."""
     acts = tuple(_acts(seen, keys))
-    refreshed = {line.time for line in acts if line.event == Act.REFRESH}
-    return (*acts, *(line for line in _refreshes(seen, wanted) if line.time not in refreshed))
+    refreshes = [line for line in acts if line.event == Act.REFRESH]
+    times = {line.time for line in refreshes}
+    verdicts = {line.result for line in refreshes} - {SUCCEEDED}
+    automatic = (line for line in _refreshes(seen, wanted) if line.time not in times and line.result not in verdicts)
+    return (*acts, *automatic)
 
 
 def _acts(seen: Observed, keys: LinkKeys) -> Iterator[AuditLine]:

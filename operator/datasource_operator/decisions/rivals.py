@@ -33,7 +33,9 @@ class _Written:
     times: tuple[float, ...] = ()
     """When the status was overwritten (monotonic). Only times within WITHIN are kept."""
     left_until: float | None = None
-    """Until when (monotonic) the status is left to the other installation; None: it never was."""
+    """Until when (monotonic) the status is left to the other installation; None: it is not."""
+    tried_at: float | None = None
+    """When (monotonic) we wrote again after it was left; None: it never was left."""
     is_told: bool = False
 
 
@@ -51,6 +53,8 @@ class Rivals(Generic[K]):
             self._written[key] = _Written(surface)
         else:
             written.surface = surface
+            if written.left_until is not None:
+                written.left_until, written.tried_at = None, self.monotonic()
 
     def is_left_to_another(self, key: K, standing: Status) -> bool:
         """Whether to leave the current status (`standing`) as it is, because another installation writes it."""
@@ -64,8 +68,9 @@ class Rivals(Generic[K]):
         # The same overwrite is seen at each call until we write again. It is counted once.
         written.surface = _surface(standing)
         written.times = (*(each for each in written.times if now - each < WITHIN.total_seconds()), now)
-        was_left = written.left_until is not None
-        if len(written.times) < TOLERATED and not was_left:
+        # It is there still: one overwrite shows that.
+        was_tried = written.tried_at is not None and now - written.tried_at < WITHIN.total_seconds()
+        if len(written.times) < TOLERATED and not was_tried:
             return False
         written.left_until, written.is_told = now + LEAVE_IT_FOR.total_seconds(), False
         return True

@@ -293,8 +293,10 @@ async def test_import_that_is_to_be_cleared_gives_way_to_nobody() -> None:
     async with visit(GRANTS) as came:
         state = await came.begin()
         came.store_an_import(page_request=PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "imported"))
-        await came.end(await came.come_back(state))
+        page = await came.end(await came.come_back(state))
         assert came.provider.requests == []
+    assert "cleared" in page.text
+    assert "Another credential was stored" not in page.text
 
 
 @pytest.mark.parametrize("facts", (OF_NO_USE | MAY_BE_OF_USE).values(), ids=OF_NO_USE | MAY_BE_OF_USE)

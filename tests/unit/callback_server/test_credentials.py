@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from callback_server.credentials import CredentialStore
-from callback_server.refusals import Refused
+from callback_server.refusals import Kind, Refused
 from callback_server.situation import Situation
 from datasource.api.objects import Status
 from datasource.api.requests import HandledSet, Requests
@@ -78,6 +78,19 @@ async def test_rehearsal_that_fails_refuses_before_anything_is_spent(
         with pytest.raises(Refused) as caught:
             await CredentialStore(room.secrets, lambda: NOW).rehearse(situation(replaces))
     assert title in f"{caught.value.title} {caught.value.message}"
+
+
+async def test_rehearsal_over_what_is_to_be_cleared_says_that_and_asks_nothing() -> None:
+    at = situation("old")
+    assert isinstance(at.credential, StoredCredential)
+    asked = PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "old")
+    facts = msgspec.structs.replace(at.credential.facts, page_request=asked)
+    to_be_cleared = replace(at, credential=msgspec.structs.replace(at.credential, facts=facts))
+    async with Room.that(STANDS_NEW) as room:
+        with pytest.raises(Refused) as caught:
+            await CredentialStore(room.secrets, lambda: NOW).rehearse(to_be_cleared)
+    assert caught.value.kind is Kind.THE_CREDENTIAL_WAS_CLEARED_MEANWHILE
+    assert room.server.requests == []
 
 
 async def test_stored_credential_keeps_what_was_handled_before() -> None:

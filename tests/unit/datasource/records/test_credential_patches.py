@@ -243,5 +243,5 @@ def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_o
     assert credential.is_held
     assert release_patch(credential) == {
         "metadata": {"resourceVersion": "7", "finalizers": list(others)},
-        "data": {"client_secret": None, "ca_bundle": None},
+        "data": {"client_secret": None, "ca_bundle": None, "token_headers": None},
     }

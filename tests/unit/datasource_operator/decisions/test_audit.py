@@ -104,7 +104,9 @@ def test_verdict_is_told_when_it_becomes_the_state() -> None:
 
 
 def test_verdict_on_a_refresh_that_somebody_asked_for_is_told_with_who_asked() -> None:
-    entry = entry_of("act-1", Act.REFRESH, by="ada", at=NOW, result=Reason.GRANT_REVOKED).marked(KEYS, PLACE)
+    """The answer came before it is looked at, and not at that very moment."""
+    answered_at = NOW - timedelta(milliseconds=300)
+    entry = entry_of("act-1", Act.REFRESH, by="ada", at=answered_at, result=Reason.GRANT_REVOKED).marked(KEYS, PLACE)
     seen = observed(credential(verdict=Reason.GRANT_REVOKED), history=read((entry,)))
     assert [line.by for line in lines(seen, Status())] == ["ada"]
 

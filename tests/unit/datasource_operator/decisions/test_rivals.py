@@ -70,6 +70,17 @@ def test_now_and_then_it_is_tried_once_whether_the_other_is_gone() -> None:
     assert one.rivals.left == 0
 
 
+def test_one_who_alters_a_status_long_after_the_other_is_gone_is_no_installation() -> None:
+    one = Installation(OURS)
+    for _ in range(100):
+        one.meets(THEIRS)
+    one.clock.advance(LEAVE_IT_FOR)
+    assert one.meets(THEIRS) == OURS
+    one.clock.advance(WITHIN)
+    assert one.meets(THEIRS) == OURS
+    assert one.rivals.left == 0
+
+
 def test_installations_with_one_url_and_other_links_are_noticed() -> None:
     one = Installation(status("ours.example.com", "https://ours.example.com/authorize/shop/calendar?ticket=1"))
     theirs = status("ours.example.com", "https://ours.example.com/authorize/shop/calendar?ticket=2")
