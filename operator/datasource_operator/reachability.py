@@ -27,6 +27,7 @@ from datasource.outbound.reach import Hindrance, Obstacle, Reach
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport
+from datasource.records.effective import needs_metadata
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.outward_conditions import reach_is_news
 from datasource_operator.fair_pool import FairPool
@@ -52,6 +53,7 @@ DEADLINE = timedelta(seconds=12)
 """For one connection: 5 s for name and address, 5 s for TLS, and what a proxy takes."""
 
 _REACHED = Reach("The operator reached the token endpoint: name, connection and TLS are in order.")
+_THE_ENDPOINT = "the token endpoint"
 _UNREADABLE = "The operator cannot read the provider's metadata. "
 
 KEPT_IN_ALL = 4 * 2**20
@@ -117,11 +119,26 @@ class Reachability:
         told = self._told.get(key)
         is_for_these = told is not None and told.asked == asked
         if (told is None or not is_for_these or told.until <= self.monotonic()) and not oauth2.missing():
+            kept = self._known_without_a_look(oauth2, key)
+            if kept is not None and self.cache.has_datasource(key):
+                self._told[key] = _Told(asked, *kept)
+                return kept[0]
             self._wanted[key] = _Wanted(asked, oauth2)
             whole = oauth2.expanded()
             provider = provider_of(whole.token_url or whole.issuer or "")
             self._pool.submit(key, provider)
         return told.reach if told is not None and is_for_these else None
+
+    def _known_without_a_look(self, oauth2: OAuth2, key: Key) -> tuple[Reach, float] | None:
+        """What another Datasource's look found a moment ago, and until when it counts: at a start there are 100,000 to tell."""
+        whole = oauth2.expanded()
+        if not whole.token_url or whole.ca_bundle or whole.ca_bundle_ref is not None or needs_metadata(oauth2):
+            return None
+        host, origin = _place_of(whole.token_url)
+        kept = self._known.get(_Where(origin, None), key.namespace)
+        if kept is None or kept.until <= self.monotonic():
+            return None
+        return _reach(kept.found, host, _THE_ENDPOINT), kept.until
 
     def forget(self, key: Key) -> None:
         """The Datasource is gone."""
@@ -176,17 +193,15 @@ class Reachability:
             reach = await self._connected(place, "the provider's metadata", ca_bundle, key)
             return reach if reach.obstacle else Reach(_UNREADABLE + str(error), Obstacle.METADATA_UNREADABLE)
         told = None if metadata is None else metadata.token_endpoint
-        return await self._connected(whole.token_url or told or "", "the token endpoint", ca_bundle, key)
+        return await self._connected(whole.token_url or told or "", _THE_ENDPOINT, ca_bundle, key)
 
     async def _connected(self, url: str, what: str, ca_bundle: str | None, key: Key) -> Reach:
-        split = split_url(url)
-        host = "" if split is None else split.hostname or ""
-        origin = "" if split is None else f"{split.scheme}://{split.netloc.lower()}"
+        host, origin = _place_of(url)
         try:
             found = await self._known_or_looked(_Where(origin, _digest(ca_bundle)), ca_bundle, key)
         except EgressDenied as error:
             return Reach(str(error), Obstacle.EGRESS_DENIED)
-        return _REACHED if found is None else Reach(found.about(host, what), found.obstacle)
+        return _reach(found, host, what)
 
     async def _known_or_looked(self, where: _Where, ca_bundle: str | None, key: Key) -> Hindrance | None:
         """What was found under that trust at most ten minutes ago, by whomever; else a look."""
@@ -205,6 +220,16 @@ class Reachability:
 
     async def _connect(self, origin: str, ca_bundle: str | None, key: Key) -> Hindrance | None:
         return await self.transport.connect(origin, deadline=DEADLINE, tenant=key.namespace, ca_bundle=ca_bundle)
+
+
+def _place_of(url: str) -> tuple[str, str]:
+    """The host of a URL, and its origin."""
+    split = split_url(url)
+    return ("", "") if split is None else (split.hostname or "", f"{split.scheme}://{split.netloc.lower()}")
+
+
+def _reach(found: Hindrance | None, host: str, what: str) -> Reach:
+    return _REACHED if found is None else Reach(found.about(host, what), found.obstacle)
 
 
 def _digest(ca_bundle: str | None) -> bytes | None:

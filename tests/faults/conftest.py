@@ -17,21 +17,21 @@ from tests.faults.stage import Stage
 from tests.support.user import User
 
 
-@pytest.fixture(scope="session")
-def control_plane(folder: Path) -> Iterator[ControlPlane]:
+@pytest.fixture(scope="module")
+def control_plane(folder: Path, request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """A control plane apart: an operator that other tests started must not heal what is disturbed here."""
-    with ControlPlane(folder / "faults" / "cluster") as started:
+    with ControlPlane(folder / "faults" / _module(request) / "cluster") as started:
         install(started.cluster)
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(control_plane: ControlPlane) -> Cluster:
     """What kubectl works with."""
     return control_plane.cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(cluster: Cluster, folder: Path) -> Stack:
     """How our processes are started."""
     return Stack(cluster, folder / "logs", free_ports(1)[0])

@@ -150,6 +150,33 @@ async def test_one_look_serves_every_datasource_of_every_namespace_for_ten_minut
         assert len(one.transport.begun) == 2
 
 
+async def test_what_a_look_found_a_moment_ago_is_known_at_once() -> None:
+    """At a start, 100,000 Datasources would wait for their turn, each with its parameters in memory."""
+    async with looking() as one, HostileProvider(replies(200)) as provider:
+        first = await one.look(KEY, spec_at(provider.url))
+        one.clock.advance(LIFETIME / 2)
+        other = Key("b", "y")
+        one.stands(other)
+        assert one.reach.of(other, spec_at(provider.url)) == first
+        assert one.reach._wanted == {}
+        # What it was told counts no longer than what was found.
+        one.clock.advance(LIFETIME / 2)
+        assert one.reach.of(other, spec_at(provider.url)) == first
+        await one.idle()
+        assert len(one.transport.begun) == 2
+
+
+async def test_what_a_look_found_is_not_known_at_once_where_more_is_asked_for() -> None:
+    async with looking() as one, HostileProvider(replies(200)) as provider:
+        await one.look(KEY, spec_at(provider.url))
+        other = Key("b", "y")
+        one.stands(other)
+        bundle = {"caBundle": self_signed().certificate}
+        for more in (bundle, {"caBundleRef": {"name": "a"}}, {"issuer": provider.origin, "authorizeURL": None}):
+            assert one.reach.of(other, spec_at(provider.url, **more)) is None
+        await one.idle()
+
+
 async def test_what_one_trusts_is_no_word_for_another() -> None:
     certificate = self_signed()
     async with looking() as one, HostileProvider(replies(200), tls=certificate.server_context()) as provider:
