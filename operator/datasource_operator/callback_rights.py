@@ -192,8 +192,8 @@ class CallbackRights:
 
     async def _knows_all_datasources(self, scope: Scope) -> bool:
         """Whether we were told of every Datasource: else rights would be taken away that are needed."""
-        for _ in range(TELL_WITHIN if self.served.has_datasources_of(scope) else 0):
-            if await self._knows_all_of_a_list(scope):
+        for _ in range(TELL_WITHIN):
+            if self.served.has_datasources_of(scope) and await self._knows_all_of_a_list(scope):
                 return True
             await self.sleep(1)
         return False

@@ -282,10 +282,11 @@ async def test_nothing_is_asked_before_all_datasources_were_listed() -> None:
     world.kube.lists.clear()
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
-        await world.pass_time(keeper, 2 * RECHECK_PAUSE)
+        await world.pass_time(keeper, timedelta(seconds=TELL_WITHIN / 2))
         assert world.kube.lists == []
         world.list_datasources()
-        await world.pass_time(keeper, 2 * RECHECK_PAUSE)
+        # A person may be waiting for the right.
+        await world.pass_time(keeper, timedelta(seconds=2))
         assert world.kube.lists != []
 
 
