@@ -67,6 +67,7 @@ class DatasourceService:
 
         Raises:
             Refused: the person may not list them, or the CRD is of another version.
+            Exceeded: the user was denied too often lately.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         await self.rights.require(signed_in.user, Verb.LIST, namespace)
@@ -168,6 +169,7 @@ class DatasourceService:
 
         Raises:
             Refused: the person may not clear the credential, or there is none.
+            Exceeded: the user was denied too often lately.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         for verb in (Verb.GET, Verb.PATCH):
@@ -191,6 +193,7 @@ class DatasourceService:
 
         Raises:
             Refused: the person may not, the form is not from a page that we showed, or there is nothing to clear or refresh.
+            Exceeded: the user was denied too often lately.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         for verb in (Verb.GET, Verb.PATCH):
@@ -210,6 +213,7 @@ class DatasourceService:
 
         Raises:
             Refused: the person may not.
+            Exceeded: the user was denied too often lately.
         """
         await self.rights.require(signed_in.user, Verb.GET, *place)
 

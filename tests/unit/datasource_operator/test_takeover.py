@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -148,8 +149,10 @@ async def test_namespace_whose_work_hangs_holds_up_no_other() -> None:
         fleet.store(f"other-{number}", namespace="other")
     fleet.queue.begin_anew()
     done: list[Key] = []
+    turns = count()
 
     async def look_at_the_other(seconds: float) -> None:
+        assert next(turns) < 20 * MOST_READY
         while fleet.queue.ready_in("other"):
             key = await fleet.queue.take()
             if key.namespace == NAMESPACE:
