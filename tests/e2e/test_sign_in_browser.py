@@ -539,6 +539,8 @@ def test_second_press_of_any_button_does_no_harm(
     eventually("it was refreshed", lambda: did("Refresh", DEMO) in history(tenant))
     assert tenant.state() == "AUTHORIZED"
 
+    # The second press leads to the page once more, perhaps later than the refresh is done.
+    page.wait_for_load_state("networkidle")
     page.goto(f"{page_of(tenant)}/clear")
     page.get_by_role("button", name="Clear it").dblclick()
     tenant.wait_for_reason("CredentialCleared")
