@@ -57,6 +57,7 @@ class Resource:
 NAMESPACES = Resource("v1", "Namespace", "namespaces", namespaced=False)
 SECRETS = Resource("v1", "Secret", "secrets")
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+PODS = Resource("v1", "Pod", "pods")
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -92,7 +93,8 @@ DATASOURCES = Resource("datasource.dev/v1alpha1", "Datasource", "datasources")
 _RESOURCES = {
     (each.group_version, each.kind): each
     for each in (
-        *(NAMESPACES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, EVENTS, LEASES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES),
+        *(NAMESPACES, SECRETS, CONFIG_MAPS, PODS, SERVICE_ACCOUNTS, EVENTS, LEASES),
+        *(ROLES, ROLE_BINDINGS, CLUSTER_ROLES),
         *(
             CLUSTER_ROLE_BINDINGS,
             CRDS,
