@@ -148,7 +148,7 @@ class WorkQueue(Generic[K]):
         self._again.pop(key, None)
 
     def close(self) -> None:
-        """Take in no key until `begin_anew`: nobody would take one out, and 100,000 places are 50 MiB."""
+        """Take in no key until `begin_anew`: nobody would take one out, and 100,000 places are over 30 MiB."""
         self._is_closed = True
 
     def begin_anew(self) -> None:

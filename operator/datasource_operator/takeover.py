@@ -18,13 +18,12 @@ from datasource_operator.queue import Priority, WorkQueue
 logger = structlog.get_logger(__name__)
 
 AT_A_TIME = 250
-"""How many Datasources are judged, or queued as routine, before other tasks may run."""
+"""How many Datasources are judged, or queued, before other tasks may run."""
 
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
-
 MOST_READY = 1_000
-"""How many may be ready before a namespace gets no more than its share: each place takes half a KiB."""
+"""How many may be ready before a namespace gets no more than its share: each takes a third of a KiB."""
 
 SHARE = 20
 """How many of a namespace may be ready in any case. Others may hold all of MOST_READY, and be slow."""
