@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -103,9 +104,10 @@ class User:
             raise StackError(message_of(refused)) from refused
 
     def delete(self, resource: Resource, name: str) -> None:
-        """As `kubectl delete` does: it has gone when this returns."""
+        """As `kubectl delete` does: it has gone when this returns, and there may be another of its name already."""
+        uid = self.api.get(resource, name, self.namespace)["metadata"]["uid"]
         self.api.delete(resource, name, self.namespace)
-        self.api.wait(f"{name} has gone", resource, name, lambda found: found is None, self.namespace)
+        self.api.wait(f"{name} has gone", resource, name, partial(_is_not, uid), self.namespace)
 
     def create_client_secret(self, value: str = CLIENT_SECRET, name: str = "app") -> None:
         """As `kubectl create secret generic` does, which costs thirty times as much; README's own command has tests."""
@@ -238,6 +240,10 @@ class User:
     def events(self, name: str = "calendar") -> list[Manifest]:
         """The Events about a Datasource."""
         return [each for each in self.all_of(EVENTS) if each["regarding"]["name"] == name]
+
+
+def _is_not(uid: str, found: Manifest | None) -> bool:
+    return found is None or bool(found["metadata"]["uid"] != uid)
 
 
 def _status(datasource: Manifest | None) -> Manifest:
