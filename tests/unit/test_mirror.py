@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST_FIRST
+
 UNIT = Path(__file__).parent
 SOURCE = UNIT.parent.parent
 
@@ -116,3 +118,7 @@ def does_something(node: ast.stmt) -> bool:
 @pytest.mark.parametrize("package", [path for _, path, _ in modules() if path.name == "__init__.py"])
 def test_package_itself_holds_nothing_to_be_tested(package: Path) -> None:
     assert not [ast.unparse(node) for node in ast.parse(package.read_text()).body if does_something(node)]
+
+
+def test_each_file_that_begins_first_is_there() -> None:
+    assert [name for name in LONGEST_FIRST if not (UNIT.parent / name).is_file()] == []
