@@ -42,7 +42,10 @@ class Stale(Exception):
 
 
 class NotOurs(msgspec.Struct, frozen=True):
-    """A foreign Secret has the name: its type is another, or its annotations name another Datasource."""
+    """A foreign Secret has the name: its type is another, or its annotations name another Datasource or are gone."""
+
+    has_our_type: bool = False
+    """Whether only its annotations say so. They may have been altered, and it may have the tokens."""
 
 
 Found = Contents | NotOurs | None
@@ -89,7 +92,7 @@ class CredentialSecrets:
         header = await self._header(namespace, credential_secret_name(name))
         if header is not None and not _is_ours(header, name):
             self.heard(namespace, name, None)
-            return NotOurs()
+            return NotOurs(has_our_type=header.type == SecretType.CREDENTIAL)
         self.heard(namespace, name, None if header is None else header.metadata)
         if header is None:
             return None
@@ -259,7 +262,7 @@ class CredentialSecrets:
             found = await self.facts_until_answered(namespace, name, gives_up=gives_up, failed=failed)
             there = found if isinstance(found, NotOurs) else still_there(found)
             if isinstance(there, NotOurs | Unreadable):
-                return Written(False)
+                return Written(False, cannot_be_judged=isinstance(there, Unreadable) or there.has_our_type)
             after = resolve(there)
             if isinstance(after, Standing):
                 return Written(after is Standing.STORED)

@@ -38,9 +38,9 @@ class FairTurns(Generic[K]):
         """How many wait for a turn."""
         return len(self._waiting)
 
-    def waiting_in(self, namespace: str) -> int:
-        """How many of a namespace wait for a turn."""
-        return len(self._urgent.get(namespace, ())) + len(self._routine.get(namespace, ()))
+    def waiting_in(self, namespace: str, *, is_urgent: bool) -> int:
+        """How many urgent, or routine, keys of a namespace wait for a turn."""
+        return len(self._lane(is_urgent).get(namespace, ()))
 
     def submit(self, key: K, *, namespace: str, is_urgent: bool) -> None:
         """Let a key wait for its turn. One that waits already keeps it, and what was urgent stays so."""

@@ -87,6 +87,8 @@ class Written(msgspec.Struct, frozen=True):
     """The resourceVersion from the answer to the write; None where that answer was lost, or the write had no effect."""
     data: CredentialData | None = None
     """The tokens that were written, if any."""
+    cannot_be_judged: bool = False
+    """Whether the write had no effect because the Secret that is there cannot be read, or its annotations were altered."""
 
     def __repr__(self) -> str:
         return f"Written(stands={self.stands}, resource_version={self.resource_version})"

@@ -52,8 +52,9 @@ CHECK_INTERVAL = timedelta(minutes=5)
 RECHECK_PAUSE = timedelta(seconds=10)
 """How soon to look again at a scope that could not be looked at."""
 
-TELL_WITHIN = 10
-"""Seconds, about, that the watch of Datasources has to tell of what a list shows."""
+FIRST_PAUSE = timedelta(seconds=1)
+FIRST_ROUNDS = 10
+"""How soon, and how often, to look again while the lists of Datasources are being read: a person may wait for a right."""
 
 GATHER = timedelta(milliseconds=200)
 """How long the first change of a namespace waits for others to come with it."""
@@ -171,15 +172,20 @@ class CallbackRights:
                 self._tidy(namespace, known)
 
     async def _keep_looking(self) -> None:
-        due, began = self.served.scopes, self.monotonic()
+        due, began, rounds = self.served.scopes, self.monotonic(), 0
         while True:
-            due = tuple([scope for scope in due if not await self._could_look_at(scope)])
-            pause = RECHECK_PAUSE if due else CHECK_INTERVAL * (1 + self.random() * 0.1)
-            await self.sleep(pause.total_seconds())
+            is_early = rounds < FIRST_ROUNDS
+            due = tuple([scope for scope in due if not await self._could_look_at(scope, is_early=is_early)])
+            pause = FIRST_PAUSE if is_early else RECHECK_PAUSE
+            await self.sleep((pause if due else CHECK_INTERVAL * (1 + self.random() * 0.1)).total_seconds())
+            rounds += 1
             if self.monotonic() - began >= CHECK_INTERVAL.total_seconds():
                 due, began = self.served.scopes, self.monotonic()
 
-    async def _could_look_at(self, scope: Scope) -> bool:
+    async def _could_look_at(self, scope: Scope, *, is_early: bool) -> bool:
+        if is_early and not self.served.has_datasources_of(scope):
+            # Its list is being read, or is refused. If it is refused, our own list shows that later.
+            return False
         try:
             if scope not in self._looked_at and not await self._knows_all_datasources(scope):
                 return False
@@ -192,13 +198,6 @@ class CallbackRights:
 
     async def _knows_all_datasources(self, scope: Scope) -> bool:
         """Whether we were told of every Datasource: else rights would be taken away that are needed."""
-        for _ in range(TELL_WITHIN):
-            if self.served.has_datasources_of(scope) and await self._knows_all_of_a_list(scope):
-                return True
-            await self.sleep(1)
-        return False
-
-    async def _knows_all_of_a_list(self, scope: Scope) -> bool:
         async with aclosing(self.kube.metadata_pages(DATASOURCES, scope)) as pages:
             async for page, _ in pages:
                 if not all(map(self._knows, page)):

@@ -13,7 +13,7 @@ from datasource.cluster.recording import Recording
 from datasource.records.change import Change
 from datasource.records.contents import Readable, StoredCredential, still_there
 from datasource.records.credential import CredentialFacts
-from datasource.records.standing import Standing
+from datasource.records.standing import Standing, Written
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, TakeBack, Verdict
@@ -28,6 +28,9 @@ logger = structlog.get_logger(__name__)
 
 LEFT_TO_THE_JOURNAL_AFTER = timedelta(minutes=1)
 """How long a store that is refused keeps its place: others of its namespace and of its provider wait for that."""
+
+CANNOT_BE_READ = "the credential Secret cannot be read: its annotations or data were altered"
+"""Why a reply waits in the journal."""
 
 GivesUp = Callable[[ApiError | Unavailable], bool]
 """Whether what the API server said is not worth another try."""
@@ -69,13 +72,23 @@ class OutcomeWriter:
         Raises:
             ApiError, Unavailable: what `gives_up` says so of.
         """
+        return (await self._write(key, sent, resource_version, outcome, gives_up)).stands
+
+    async def _write(
+        self,
+        key: Key,
+        sent: CredentialFacts,
+        resource_version: str,
+        outcome: Store | KeepRefreshToken | TakeBack | Verdict,
+        gives_up: GivesUp,
+    ) -> Written:
         before, came_at = StoredCredential(sent, resource_version, owners=()), self.now()
         if isinstance(outcome, Verdict):
             # A verdict is about what stands there now: whatever has moved on, the intent alone included, voids it.
             found = await self.credential_secrets.facts_until_answered(*key, gives_up=gives_up)
             there = None if isinstance(found, NotOurs) else still_there(found)
             if not isinstance(there, StoredCredential) or _is_void(outcome, there.facts, sent):
-                return False
+                return Written(False)
             before = there
 
         def resolve(found: Readable | None) -> Standing | StoredCredential:
@@ -106,7 +119,7 @@ class OutcomeWriter:
             self.steps.token_secrets.has_stored(key)
         if written.data is not None and written.resource_version is not None:
             self.steps.token_secrets.hand_over(key, written.resource_version, written.data)
-        return written.stands
+        return written
 
     async def write_or_leave(
         self,
@@ -120,7 +133,8 @@ class OutcomeWriter:
         """Write what follows from a reply; whether it stands.
 
         Raises:
-            NotNow: the API server refuses it. It is left to the journal, so that nobody waits behind it.
+            NotNow: the API server refuses it, or the Secret cannot be read. It is left to the journal, so that nobody waits
+                behind it.
         """
         began_at = self.monotonic()
 
@@ -129,10 +143,15 @@ class OutcomeWriter:
             return is_late and isinstance(error, ApiError) and recording.may_be_left and not is_stopping()
 
         try:
-            return await self.write(key, turn.facts, turn.resource_version, outcome, gives_up=gives_up)
+            written = await self._write(key, turn.facts, turn.resource_version, outcome, gives_up)
         except ApiError as error:
             logger.warning("a reply is left to the journal", datasource=str(key), error=str(error))
             raise NotNow(reply_is_in_the_journal(words_of(error), LOOK_GAP)) from None
+        if written.cannot_be_judged and recording.may_be_left:
+            # It may be put right, and then nothing else has these tokens.
+            logger.warning("a reply is left to the journal", datasource=str(key), error=CANNOT_BE_READ)
+            raise NotNow(reply_is_in_the_journal(CANNOT_BE_READ, LOOK_GAP))
+        return written.stands
 
     def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
         setback = reply_waits(words_of(error))

@@ -93,10 +93,10 @@ class WorkQueue(Generic[K]):
         self._promote()
         return len(self.turns)
 
-    def ready_in(self, namespace: str) -> int:
-        """How many of them are of a namespace."""
+    def ready_in(self, namespace: str, priority: Priority) -> int:
+        """How many of them are of a namespace and of a priority."""
         self._promote()
-        return self.turns.waiting_in(namespace)
+        return self.turns.waiting_in(namespace, is_urgent=_is_urgent(priority))
 
     @property
     def working(self) -> int:
@@ -148,18 +148,16 @@ class WorkQueue(Generic[K]):
         self._again.pop(key, None)
 
     def close(self) -> None:
-        """Take in no key until `begin_anew`: nobody would take one out, and 100,000 places are over 30 MiB."""
+        """Drop every place, and take in no key until `begin_anew`: 100,000 places would be over 30 MiB."""
         self._is_closed = True
+        self._drop_all_places()
 
     def begin_anew(self) -> None:
-        """Drop every place: whoever begins to lead adds each key again, in an order of its own."""
+        """Drop every place. A new leader adds each key again, in an order of its own."""
         self._is_closed = False
         # What became due while nobody took keys is not overdue.
         self._moved_at = self.monotonic()
-        for key in self._waiting:
-            self.turns.forget(key)
-        self._waiting.clear()
-        self._later.clear()
+        self._drop_all_places()
 
     async def take(self) -> K:
         """Wait for a key that is due; call `done` with it afterwards."""
@@ -193,6 +191,12 @@ class WorkQueue(Generic[K]):
             self._drop_void_places()
         self.wake_one()
 
+    def _drop_all_places(self) -> None:
+        for key in self._waiting:
+            self.turns.forget(key)
+        self._waiting.clear()
+        self._later.clear()
+
     def _drop_void_places(self) -> None:
         self._later = [place for place in self._later if self._is_valid(place)]
         heapq.heapify(self._later)
@@ -207,7 +211,7 @@ class WorkQueue(Generic[K]):
             place = heapq.heappop(self._later)
             key, priority = place.key, place.priority
             if self._is_valid(place) and key not in self._working:
-                self.turns.submit(key, namespace=self.namespace_of(key), is_urgent=priority < Priority.ROUTINE)
+                self.turns.submit(key, namespace=self.namespace_of(key), is_urgent=_is_urgent(priority))
             elif self._is_valid(place):
                 # Due while being worked on: once more afterwards.
                 del self._waiting[key]
@@ -239,3 +243,7 @@ class WorkQueue(Generic[K]):
         finally:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
+
+
+def _is_urgent(priority: Priority) -> bool:
+    return priority < Priority.ROUTINE

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 
 import structlog
 
-from datasource.cluster.api_errors import Forbidden, Invalid
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid
 from datasource.cluster.credential_secrets import Stale
 from datasource.records.credential import UnreadableCredential
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Refusal
 from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import next_step
-from datasource_operator.decisions.steps import Nothing, Settle
-from datasource_operator.decisions.timing import Comeback, comeback
+from datasource_operator.decisions.steps import (
+    DeleteTokenSecret,
+    LookForTokenSecret,
+    Nothing,
+    Settle,
+    Step,
+    WriteTokenSecret,
+)
+from datasource_operator.decisions.timing import Comeback, comeback, refresh_meanwhile
 from datasource_operator.executor import Executor
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.status_writer import StatusWriter
@@ -23,6 +30,9 @@ logger = structlog.get_logger(__name__)
 
 STEPS_LIMIT = 12
 """More steps than any Datasource needs. Beyond that something undoes our writes, and a pause is better than a storm."""
+
+_ABOUT_TOKEN_SECRETS = (WriteTokenSecret, DeleteTokenSecret, LookForTokenSecret)
+"""Steps that come after all that may end a grant: a refresh between two tries of them is safe."""
 
 
 @dataclass(slots=True)
@@ -81,4 +91,14 @@ class Reconciler:
                 )
                 refusal = Refusal(is_forbidden=isinstance(error, Forbidden), words=error.message)
                 seen = refused(step, seen, refusal)
+            except (ApiError, Stale):
+                self._refresh_meanwhile(step, seen)
+                raise
+        self._refresh_meanwhile(step, seen)
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
+
+    def _refresh_meanwhile(self, step: Step, seen: Observed) -> None:
+        """See to it that a token Secret that cannot be written, or that others undo, stops no refresh."""
+        follows = refresh_meanwhile(seen) if isinstance(step, _ABOUT_TOKEN_SECRETS) else None
+        if follows is not None:
+            self.follow_up(Key(seen.namespace, seen.name), follows)

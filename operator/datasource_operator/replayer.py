@@ -13,7 +13,7 @@ import structlog
 
 from datasource.cluster.api_errors import Conflict, Forbidden, NotFound
 from datasource.cluster.clients import ClientMaterialMissing, Clients
-from datasource.cluster.credential_secrets import CredentialSecrets
+from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
 from datasource.cluster.replays import Later
 from datasource.oauth2.errors import OAuth2Error
@@ -21,7 +21,7 @@ from datasource.oauth2.token_response import TokenResponse
 from datasource.process.journal import REPLIES
 from datasource.records import standing
 from datasource.records.contents import Contents, Readable, StoredCredential, contents_in, still_there
-from datasource.records.credential import CredentialData, UnreadableCredential, read_data
+from datasource.records.credential import CredentialData, Unreadable, UnreadableCredential, read_data
 from datasource.records.effective import reply_options
 from datasource.records.journal_entry import RefreshEntry, decode_entry
 from datasource.records.turn import Turn
@@ -37,6 +37,7 @@ from datasource_operator.decisions.refresh_outcome import (
     tokens_in,
 )
 from datasource_operator.decisions.replay import Standing, caught_up, standing_of_reply
+from datasource_operator.outcome_writer import CANNOT_BE_READ
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
 
@@ -74,7 +75,7 @@ class Replayer:
         refresh_token = None if data is None else data.refresh_token
         match standing_of_reply(entry, found, refresh_token, self._seen_unchanged(key, there)):
             case Standing.CANNOT_BE_READ:
-                raise Later("the credential Secret cannot be read")
+                raise Later(CANNOT_BE_READ)
             case Standing.WAITS_FOR_ANOTHER:
                 raise Later("another process began to refresh the token", LOOK_GAP)
             case Standing.STORED:
@@ -89,7 +90,9 @@ class Replayer:
     async def _found(self, key: Key) -> tuple[Contents | None, CredentialData | None]:
         secret = await self.credential_secrets.whole(*key)
         if secret is None:
-            return None, None
+            there = await self.credential_secrets.facts(*key)
+            may_be_ours = isinstance(there, NotOurs) and there.has_our_type
+            return (Unreadable("its annotations of datasource.dev were altered") if may_be_ours else None), None
         contents = contents_in(secret.metadata)
         if not isinstance(still_there(contents), StoredCredential):
             return contents, None

@@ -26,6 +26,7 @@ from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import (
     config_maps_forbidden,
+    credential_lost_its_annotations,
     secret_conflict,
     secret_has_another_type,
     secret_is_a_copy,
@@ -91,7 +92,7 @@ class SurroundingsReader:
             return Surroundings(_in_the_way(each.metadata, seen.name, role), name)
         for each in ours:
             if not is_ours(each.metadata, seen.name, role):
-                return Surroundings(_not_ours(each.metadata, seen.uid, role), name)
+                return Surroundings(_not_ours(each.metadata, seen, role), name)
             # A restore brings back token Secrets, so one of our own type counts as ours. One of another type counts as a copy.
             if role is Role.TOKEN and type_ != SecretType.TOKEN and read_stored(each.metadata).is_copy:
                 return Surroundings(secret_is_a_copy(name), name)
@@ -122,11 +123,14 @@ class SurroundingsReader:
         material.require_allowed(endpoints)
 
 
-def _not_ours(metadata: Metadata, uid: str, role: Role) -> Finding:
+def _not_ours(metadata: Metadata, seen: Observed, role: Role) -> Finding:
     """The problem with a Secret of the wanted type that is not ours: it is foreign, or ours without its annotations."""
     stored = read_stored(metadata)
-    if role is Role.TOKEN and not stored.is_copy and any(owner.uid == uid for owner in stored.owners):
-        return secret_lost_its_annotations(metadata.name)
+    if any(owner.uid == seen.uid for owner in stored.owners):
+        if role is Role.TOKEN and not stored.is_copy:
+            return secret_lost_its_annotations(metadata.name)
+        if role is Role.CREDENTIAL:
+            return credential_lost_its_annotations(metadata.name, seen.namespace, seen.name)
     return secret_conflict(metadata.name, role, metadata.annotations.get(Annotation.DATASOURCE))
 
 

@@ -26,7 +26,7 @@ MOST_READY = 1_000
 """How many may be ready before a namespace gets no more than its share: each takes a third of a KiB."""
 
 SHARE = 20
-"""How many of a namespace may be ready in any case. Others may hold all of MOST_READY, and be slow."""
+"""How many of a namespace may be ready in any case, of each priority. Others may hold all of MOST_READY, and be slow."""
 
 PAUSE = 0.05
 """Seconds until it is looked again whether fewer are ready."""
@@ -44,8 +44,11 @@ class Takeover:
     async def run(self) -> None:
         """Queue all Datasources, once."""
         waits, routine = await self._judged()
-        await self._queue([key for _, key in sorted(waits)], Priority.SOMEBODY_WAITS)
-        await self._queue(routine, Priority.ROUTINE)
+        # Side by side: of four turns one is for routine, and only what is queued has a turn.
+        await asyncio.gather(
+            self._queue([key for _, key in sorted(waits)], Priority.SOMEBODY_WAITS),
+            self._queue(routine, Priority.ROUTINE),
+        )
 
     async def _queue(self, keys: list[Key], priority: Priority) -> None:
         """Namespaces take turns, so that one with many holds up no other."""
@@ -55,14 +58,14 @@ class Takeover:
         while namespaces:
             is_full = True
             for number, (namespace, waiting) in enumerate(list(namespaces.items()), 1):
-                if self.queue.ready > MOST_READY and self.queue.ready_in(namespace) >= SHARE:
+                if number % AT_A_TIME == 0:
+                    await self.sleep(0)
+                if self.queue.ready > MOST_READY and self.queue.ready_in(namespace, priority) >= SHARE:
                     continue
                 is_full = False
                 self.queue.add(waiting.popleft(), priority)
                 if not waiting:
                     del namespaces[namespace]
-                if number % AT_A_TIME == 0:
-                    await self.sleep(0)
             await self.sleep(PAUSE if is_full else 0)
 
     async def _judged(self) -> tuple[list[tuple[datetime, Key]], list[Key]]:

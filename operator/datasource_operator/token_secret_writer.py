@@ -17,7 +17,7 @@ from datasource.records.credential import CredentialData, UnreadableCredential, 
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed, Surroundings
-from datasource_operator.decisions.obstacles import secret_has_another_type
+from datasource_operator.decisions.obstacles import secret_conflict, secret_has_another_type
 from datasource_operator.decisions.steps import DeleteTokenSecret, WriteTokenSecret
 from datasource_operator.observer import Observer
 from datasource_operator.surroundings import SurroundingsReader
@@ -144,11 +144,27 @@ class TokenSecretWriter:
                 # It may be one of ours of another type, which has to go once another name is chosen.
                 return replace(await self.look_for(key, seen, step.plan.name), surroundings=conflict)
             if step.plan.name in seen.names_looked_at:
+                holder = await self._holder(key, step.plan.name)
+                if holder is not None:
+                    conflict = Surroundings(secret_conflict(step.plan.name, Role.TOKEN, holder), step.plan.name)
+                    return replace(seen, surroundings=conflict)
                 raise Stale(f"Secret {step.plan.name} comes and goes") from None
             # One of ours that no watch shows, or not yet: the next step labels it again.
             return await self.look_for(key, seen, step.plan.name)
         self.cache.store_secret(created.metadata, has_usual_type=_is_usual(step.plan.type))
         return self.observer.again(key, seen)
+
+    async def _holder(self, key: Key, name: str) -> str | None:
+        """Another Datasource that owns a token Secret, and is there: the Secret does not go by itself. None: there is none."""
+        try:
+            found = await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return None
+        for owner in found.metadata.owner_references:
+            other = self.cache.datasource(Key(key.namespace, owner.name))
+            if other is not None and other.metadata.uid == owner.uid and owner.name != key.name:
+                return owner.name
+        return None
 
     async def _apply(self, key: Key, stored: StoredTokenSecret, manifest: dict[str, Any]) -> PartialObject:
         """Write into the very Secret that was seen, never into one that somebody made since under its name.

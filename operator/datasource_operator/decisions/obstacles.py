@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from datasource.api.names import LONGEST_NAME, Role, credential_secret_name
+from datasource.api.names import LONGEST_NAME, Annotation, Role, credential_secret_name
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.steps import DeleteTokenSecret, LookForTokenSecret, Step, WriteTokenSecret
@@ -73,6 +73,16 @@ def secret_lost_its_annotations(name: str) -> Finding:
         Reason.SECRET_CONFLICT,
         f"Secret {name} has lost its annotations of datasource.dev, so the operator no longer writes or deletes it. It may "
         "hold a token. Delete it: where apps should have a token, the operator makes it again.",
+    )
+
+
+def credential_lost_its_annotations(name: str, namespace: str, datasource_name: str) -> Finding:
+    """The credential Secret is there, as its type and owner show, but annotations that make it ours are gone."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} has lost its annotations of datasource.dev, so the operator does not use it. Do not delete it: it "
+        f"holds the tokens. Put them back: kubectl annotate secret {name} -n {namespace} --overwrite "
+        f"{Annotation.ROLE}={Role.CREDENTIAL} {Annotation.DATASOURCE}={datasource_name}.",
     )
 
 

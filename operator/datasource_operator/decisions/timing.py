@@ -120,6 +120,11 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     )
 
 
+def refresh_meanwhile(seen: Observed) -> Comeback | None:
+    """What follows where the token Secret cannot be written or deleted: the refresh that is wanted now; None: there is none."""
+    return Comeback(refresh=_refresh(seen)) if refresh_is_wanted(seen) else None
+
+
 def _due_at(
     facts: CredentialFacts, seen: Observed, spec: Spec, *, first_seen: datetime | None = None
 ) -> datetime | None:

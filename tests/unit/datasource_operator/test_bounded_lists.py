@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
+import kopf
 import pytest
 from aiohttp import web
+from kopf._cogs.clients import auth, watching
+from kopf._cogs.structs import credentials, references
 from structlog.testing import capture_logs
 from yarl import URL
 
@@ -20,6 +23,7 @@ from datasource.cluster.login import login
 from datasource.cluster.resources import DATASOURCES
 from datasource_operator.bounded_lists import FIRST_PAGE, LISTS_AT_A_TIME, BoundedLists, read_list
 from datasource_operator.controller import datasource_in
+from datasource_operator.handlers import configure
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.trimming import trimmed
@@ -62,6 +66,42 @@ async def _asked(
                     return await response.json()
 
             return await asyncio.gather(*(ask() for _ in range(times)))
+
+
+async def test_list_whose_continue_token_expired_is_read_again_by_kopf() -> None:
+    """kopf would end at a 410, and the process with it."""
+    asked: list[str] = []
+
+    async def reply(request: web.Request) -> web.Response:
+        token = request.query.get("continue", "")
+        asked.append("watch" if "watch" in request.query else token)
+        if "watch" in request.query:
+            return web.Response()
+        if token and asked.count(token) == 1:
+            status = {
+                "kind": "Status",
+                "code": 410,
+                "reason": "Expired",
+                "message": "The continue parameter is too old",
+            }
+            return web.json_response(status, status=410)
+        told = {"resourceVersion": "9", "continue": "" if token else "old"}
+        return web.json_response(_list(_listed(1)) | {"metadata": told})
+
+    async with ApiServer(reply) as server:
+        settings, listed = kopf.OperatorSettings(), False
+        configure(settings)
+        requests, connection = DatasourceRequests(ServedScopes((None,))), await login(str(server.kubeconfig))
+        async with requests.session(connection) as session:
+            info = kopf.AiohttpSession(server=connection.host, aiohttp_session=session, expiration=None)
+            auth.vault_var.set(credentials.Vault({credentials.VaultKey("ours"): info}))
+            group, version = DATASOURCES.prefix.split("/")[2:4]
+            resource = references.Resource(group, version, "datasources", namespaced=True)
+            async for event in watching.infinite_watch(settings=settings, resource=resource, namespace=None):
+                listed = event is watching.Bookmark.LISTED
+                break
+    assert listed
+    assert asked == ["", "old", "", "old"]
 
 
 async def test_a_list_shows_what_the_api_server_sent_but_for_what_nobody_reads() -> None:

@@ -16,12 +16,12 @@ from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Key
 from datasource_operator.callback_rights import (
     CHECK_INTERVAL,
+    FIRST_ROUNDS,
     GATHER,
     PACE,
     RECHECK_PAUSE,
     ROLE_BINDINGS,
     ROLES,
-    TELL_WITHIN,
     CallbackRights,
 )
 from datasource_operator.decisions.callback_rights import LABELS, ServiceAccount
@@ -38,7 +38,7 @@ SALES = Key("shop", "sales")
 
 @dataclass
 class Rbac(KubeInMemory):
-    """Roles and RoleBindings in memory; `refuses` is raised for writes in a namespace."""
+    """Roles and RoleBindings in memory; `refuses` is raised for lists and writes in a namespace."""
 
     writes: list[tuple[str, str, str, str]] = field(default_factory=list)
     """(verb, resource, namespace, name)"""
@@ -51,6 +51,8 @@ class Rbac(KubeInMemory):
             self.lists.append(call.resource.plural)
             if self.list_fails is not None:
                 raise self.list_fails
+            if call.namespace in self.refuses:
+                raise self.refuses[call.namespace]
         if call.verb in {"apply", "delete"}:
             self.writes.append((call.verb, call.resource.plural, call.namespace, call.name))
             if call.namespace in self.refuses:
@@ -267,7 +269,7 @@ async def test_nothing_is_taken_away_before_the_watch_has_told_of_every_datasour
     world = await settled()
     keeper = world.keeper()
     async with world.leads(keeper):
-        await world.pass_time(keeper, timedelta(seconds=TELL_WITHIN - 2))
+        await world.pass_time(keeper, timedelta(seconds=FIRST_ROUNDS - 2))
         assert world.kube.writes == []
         keeper.needed_by(SALES, APP)
         await world.pass_time(keeper, PACE * 2)
@@ -282,7 +284,7 @@ async def test_nothing_is_asked_before_all_datasources_were_listed() -> None:
     world.kube.lists.clear()
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
-        await world.pass_time(keeper, timedelta(seconds=TELL_WITHIN / 2))
+        await world.pass_time(keeper, timedelta(seconds=FIRST_ROUNDS / 2))
         assert world.kube.lists == []
         world.list_datasources()
         # A person may be waiting for the right.
@@ -290,11 +292,27 @@ async def test_nothing_is_asked_before_all_datasources_were_listed() -> None:
         assert world.kube.lists != []
 
 
+async def test_namespaces_that_cannot_be_listed_hold_up_no_other_and_are_told() -> None:
+    refused = tuple(f"refused-{number}" for number in range(30))
+    world = World(scopes=(*refused, "shop"), is_listed=False)
+    keeper = world.keeper()
+    world.served.listed("shop", Source.DATASOURCES)
+    for scope in refused:
+        world.served.refused(scope, Source.DATASOURCES, "403 Forbidden")
+        world.kube.refuses[scope] = Forbidden(403, "Forbidden", "cannot list datasources")
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        await world.pass_time(keeper, timedelta(seconds=2))
+        assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+        await world.pass_time(keeper, timedelta(seconds=FIRST_ROUNDS + 2))
+        assert keeper.refused() == len(refused)
+
+
 async def test_watch_that_tells_of_nothing_for_long_is_waited_for() -> None:
     world = await settled()
     keeper = world.keeper()
     async with world.leads(keeper):
-        await world.pass_time(keeper, timedelta(seconds=3 * TELL_WITHIN), step=1)
+        await world.pass_time(keeper, timedelta(seconds=3 * FIRST_ROUNDS), step=1)
         assert world.kube.writes == []
 
 

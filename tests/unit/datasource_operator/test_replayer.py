@@ -24,6 +24,7 @@ from datasource.records.credential import read_data
 from datasource.records.credential_patches import credential_patch, facts_patch
 from datasource.records.intent import JOURNAL_IS_LOST_AFTER, TAKEOVER_AFTER, Intent
 from datasource.records.schedule import SHORTEST_PAUSE, refresh_due
+from datasource_operator.outcome_writer import CANNOT_BE_READ
 from datasource_operator.refresh_memory import LOOK_GAP
 from datasource_operator.refresh_sender import RefreshSender
 from datasource_operator.replayer import Replayer
@@ -412,11 +413,58 @@ async def test_secret_that_somebody_labelled_or_broke_is_looked_at_again(tmp_pat
         broken = {"metadata": {"annotations": {Annotation.REVISION: "many"}}}
         world.server.merge_patch(SECRETS, NAMESPACE, SECRET, broken, manager="somebody")
         process = world.starts()
-        assert await process.replay() == "the credential Secret cannot be read"
+        assert await process.replay() == CANNOT_BE_READ
         mended = {"metadata": {"annotations": {Annotation.REVISION: "1"}, "labels": {"backup": "yes"}}}
         world.server.merge_patch(SECRETS, NAMESPACE, SECRET, mended, manager="somebody")
         assert await process.replay() is None
         assert world.refresh_token == "rt-2"
+
+
+@pytest.mark.parametrize("taken", [Annotation.ROLE, Annotation.DATASOURCE, Annotation.CREDENTIAL_ID])
+async def test_secret_that_lost_an_annotation_is_waited_for(tmp_path: Path, taken: Annotation) -> None:
+    async with journal_world(tmp_path) as world:
+        await left_behind(world)
+        before = annotation(world, taken)
+        annotate(world, taken, None)
+        process = world.starts()
+        assert await process.replay() == CANNOT_BE_READ
+        annotate(world, taken, before)
+        assert await process.replay() is None
+        assert (world.refresh_token, world.is_lost) == ("rt-2", False)
+
+
+@pytest.mark.parametrize("taken", [Annotation.ROLE, Annotation.DATASOURCE, Annotation.CREDENTIAL_ID])
+async def test_reply_that_meets_a_secret_without_an_annotation_is_left_to_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: Annotation
+) -> None:
+    async with journal_world(tmp_path) as world:
+        process, send = world.starts(), RefreshSender.send
+        before = annotation(world, taken)
+
+        async def is_edited_meanwhile(self: RefreshSender, *args: Any, **options: Any) -> Any:
+            answer = await send(self, *args, **options)
+            annotate(world, taken, None)
+            return answer
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(RefreshSender, "send", is_edited_meanwhile)
+            await process.refresh()
+        assert process.journal is not None
+        assert len(process.journal.waiting) == 1
+        annotate(world, taken, before)
+        await goes_on(process)
+        assert (world.refresh_token, world.is_lost) == ("rt-2", False)
+
+
+def annotation(world: World, key: Annotation) -> str:
+    assert world.secret is not None
+    return world.secret.metadata.annotations[key]
+
+
+def annotate(world: World, key: Annotation, value: str | None) -> None:
+    world.server.merge_patch(
+        SECRETS, NAMESPACE, SECRET, {"metadata": {"annotations": {key: value}}}, manager="kubectl-annotate"
+    )
 
 
 async def test_data_that_cannot_be_read_are_waited_for(tmp_path: Path) -> None:
@@ -425,7 +473,7 @@ async def test_data_that_cannot_be_read_are_waited_for(tmp_path: Path) -> None:
         held = world.server.stored(SECRETS)[0]["data"]["access_token"]
         world.server.merge_patch(SECRETS, NAMESPACE, SECRET, {"data": {"access_token": None}}, manager="somebody")
         process = world.starts()
-        assert await process.replay() == "the credential Secret cannot be read"
+        assert await process.replay() == CANNOT_BE_READ
         world.server.merge_patch(SECRETS, NAMESPACE, SECRET, {"data": {"access_token": held}}, manager="somebody")
         assert await process.replay() is None
         assert world.refresh_token == "rt-2"

@@ -19,7 +19,17 @@ from datasource.providers.transport import Transport
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.provider_lookups import ProviderLookups
 from datasource_operator.surroundings import SurroundingsReader
-from tests.support.builders import NAME, NAMESPACE, NOW, invalid_spec, observed, raw_spec, spec, spec_without_oauth2
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    NOW,
+    UID,
+    invalid_spec,
+    observed,
+    raw_spec,
+    spec,
+    spec_without_oauth2,
+)
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, replies
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -61,6 +71,20 @@ def said(found: Surroundings) -> tuple[Reason, str]:
 
 async def test_nothing_is_in_the_way_where_all_is_in_order() -> None:
     assert await look(cluster()) == Surroundings()
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"), [(UID, "Do not delete it: it holds the tokens."), ("uid-2", "Rename or delete it")]
+)
+async def test_credential_without_its_annotations_is_told_by_its_owner(owner: str, expected: str) -> None:
+    kube = cluster()
+    owners = [{"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "name": NAME, "uid": owner}]
+    put(kube, CREDENTIAL_SECRET, SecretType.CREDENTIAL, ownerReferences=owners)
+    found = await look(kube)
+    reason, message = said(found)
+    assert reason is Reason.SECRET_CONFLICT
+    assert expected in message
+    assert found.watched_secret == CREDENTIAL_SECRET
 
 
 @pytest.mark.parametrize("wanted", [invalid_spec(), spec_without_oauth2()], ids=["invalid", "without parameters"])

@@ -16,7 +16,7 @@ from datasource.records.contents import Contents
 from datasource.records.intent import Intent
 from datasource_operator import takeover
 from datasource_operator.cache import Cache, Key
-from datasource_operator.queue import WorkQueue
+from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.takeover import AT_A_TIME, MOST_READY, Takeover, waits_since
 from datasource_operator.trimming import trimmed
 from tests.support.builders import (
@@ -153,7 +153,7 @@ async def test_namespace_whose_work_hangs_holds_up_no_other() -> None:
 
     async def look_at_the_other(seconds: float) -> None:
         assert next(turns) < 20 * MOST_READY
-        while fleet.queue.ready_in("other"):
+        while fleet.queue.ready_in("other", Priority.ROUTINE):
             key = await fleet.queue.take()
             if key.namespace == NAMESPACE:
                 # It hangs, and holds the one place of its namespace.
@@ -165,6 +165,31 @@ async def test_namespace_whose_work_hangs_holds_up_no_other() -> None:
 
     with pytest.raises(EveryOtherIsDone):
         await Takeover(fleet.cache, fleet.queue, lambda: NOW, look_at_the_other).run()
+
+
+async def test_namespace_in_which_people_wait_without_end_holds_up_no_routine_of_another() -> None:
+    fleet = Fleet(MOST_READY + 100)
+    for key in fleet.keys:
+        # As after an edit.
+        fleet.cache.store_datasource(trimmed(settled_with(IN_USE, name=key.name, generation=2, resource_version="10")))
+    fleet.store("calendar", namespace="other")
+    fleet.queue.begin_anew()
+    rounds, taken = count(), set[Key]()
+
+    async def looks_at_one_and_more_are_edited(_: float) -> None:
+        assert next(rounds) < 3 * MOST_READY
+        await asyncio.sleep(0)
+        key = await fleet.queue.take()
+        taken.add(key)
+        fleet.queue.done(key)
+        if key.namespace == "other":
+            raise EveryOtherIsDone
+        for each in fleet.keys:
+            fleet.queue.add(each)
+
+    with pytest.raises(EveryOtherIsDone):
+        await Takeover(fleet.cache, fleet.queue, lambda: NOW, looks_at_one_and_more_are_edited).run()
+    assert len(taken) < MOST_READY
 
 
 async def test_others_have_their_turns_meanwhile() -> None:

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,16 +13,19 @@ from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
+from datasource.cluster.api_errors import ApiError
+from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource_operator.cache import Cache
 from datasource_operator.decisions.steps import WriteTokenSecret
+from datasource_operator.decisions.timing import Comeback, Refresh
 from datasource_operator.executor import Executor
 from tests.support.api_rules import Manifest
 from tests.support.builders import NAME, NAMESPACE, credential, observed, planned, raw_spec, settled, token_secret
-from tests.support.kube_in_memory import KubeInMemory
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource_operator.test_reconciler import reconciler
 from tests.unit.datasource_operator.working_steps import KEY, data, steps_on
-from tests.unit.datasource_operator.world import World, credential_data
+from tests.unit.datasource_operator.world import SECRET, GuardedKube, World, credential_data
 
 
 async def token_written(steps: Executor, kube: KubeInMemory) -> tuple[str, list[str]]:
@@ -417,3 +421,61 @@ def test_copy_without_annotations_that_kept_the_owner_is_somebody_elses() -> Non
     world.reconcile()
     assert "Secret registry already exists and does not belong to this Datasource" in world.ready.message
     assert secret(world) == copy
+
+
+@pytest.mark.parametrize("wanted", [{"name": "registry"}, BASIC], ids=["our type", "another type"])
+def test_one_that_another_datasource_owns_is_told_by_whose_it_is_and_left_alone(wanted: Mapping[str, Any]) -> None:
+    """Its annotations name this one. The garbage collector never takes it, because its owner is there."""
+    world = authorized(wanted)
+    world.kube.put(DATASOURCES, NAMESPACE, "other", metadata={"uid": "uid-2", "generation": 1}, spec=raw_spec())
+    owner = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "name": "other", "uid": "uid-2"}
+    taken = {"metadata": {"ownerReferences": [owner]}}
+    world.kube.server.merge_patch(SECRETS, NAMESPACE, "registry", taken, manager="kubectl-edit")
+    stands = secret(world)
+    for annotations in ({}, {Annotation.CLEAR_CREDENTIAL: "1"}):
+        now_wants(world, wanted, **annotations)
+        world.restart()
+        world.reconcile()
+        assert secret(world) == stands
+        if not annotations:
+            assert world.ready.reason == Reason.SECRET_CONFLICT
+            assert "Secret registry holds the token of Datasource other" in world.ready.message
+    assert world.ready.reason == Reason.CREDENTIAL_CLEARED
+
+
+class Undone(GuardedKube):
+    """A webhook takes off what tells what we wrote."""
+
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        done = await super().requested(call, answer)
+        if (call.verb, call.name) == ("apply", "registry"):
+            taken = {"metadata": {"annotations": {Annotation.CONTENT: None}}}
+            return self.server.merge_patch(SECRETS, NAMESPACE, "registry", taken, manager="webhook")
+        return done
+
+
+@dataclass
+class Broken(GuardedKube):
+    """A webhook that the API server cannot call."""
+
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        if (call.verb, call.name) == ("apply", "registry"):
+            raise ApiError(500, "InternalError", 'failed calling webhook "no.example.com"')
+        return await super().requested(call, answer)
+
+
+@pytest.mark.parametrize(("kube", "error"), [(Undone, Stale), (Broken, ApiError)])
+@pytest.mark.parametrize("is_due", [False, True])
+async def test_token_secret_that_cannot_be_written_stops_no_refresh(
+    kube: type[GuardedKube], error: type[Exception], is_due: bool
+) -> None:
+    world = authorized({"name": "registry"})
+    world.kube.__class__ = kube
+    if is_due:
+        times = {Annotation.REFRESHED_AT: "2026-06-30T00:00:00Z", Annotation.EXPIRES_AT: "2026-06-30T01:00:00Z"}
+        world.kube.server.merge_patch(SECRETS, NAMESPACE, SECRET, {"metadata": {"annotations": times}})
+    now_wants(world, {"name": "registry", "template": {"labels": {"team": "x"}}})
+    followed: list[Comeback] = []
+    with pytest.raises(error):
+        await world.reconciler(lambda _, follows: followed.append(follows)).reconcile(KEY)
+    assert followed == ([Comeback(refresh=Refresh("login.example.com", is_urgent=False))] if is_due else [])

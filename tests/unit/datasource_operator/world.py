@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,7 +150,7 @@ class World:
         return asyncio.run(self._reconcile(look_around))
 
     async def _reconcile(self, look_around: bool) -> Comeback:
-        reconciler = self._reconciler()
+        reconciler = self.reconciler()
         for _ in range(TRIES):
             try:
                 return await reconciler.reconcile(KEY, look_around=look_around)
@@ -167,7 +167,7 @@ class World:
         """Until the next try; meanwhile what was nobody's is collected, and what was to be revoked is."""
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             name, version = metadata["name"], metadata["resourceVersion"]
-            if dangles(metadata):
+            if dangles(metadata) and not self._belongs_to_another(metadata):
                 self.kube.server.delete(SECRETS, NAMESPACE, name, uid=metadata["uid"], resource_version=version)
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             if "deletionTimestamp" in metadata and set(metadata.get("finalizers", ())) <= {REVOKE_FINALIZER}:
@@ -183,7 +183,12 @@ class World:
         for each in self.kube.stored(DATASOURCES):
             self.cache.store_datasource(trimmed(msgspec.convert(each, Datasource)))
 
-    def _reconciler(self) -> Reconciler:
+    def _belongs_to_another(self, metadata: Manifest) -> bool:
+        there = {each["metadata"]["uid"] for each in self.kube.stored(DATASOURCES)}
+        return any(each["uid"] in there for each in metadata["ownerReferences"])
+
+    def reconciler(self, follow_up: Callable[[Key, Comeback], None] = lambda _, __: None) -> Reconciler:
+        """A reconciler of this world."""
         memory = RefreshMemory(Clock(), lambda: 0.5)
         if self.trouble is not None:
             memory.failed(KEY, self._metadata(DATASOURCES, NAME)["generation"], self.trouble, NOW)
@@ -193,7 +198,7 @@ class World:
         shown = replace(status_settings(), link_keys=lambda: self.link_keys)
         audit = AuditLog(is_wanted=True, write=self.audit.append)
         status = StatusWriter(self.kube, self.cache, shown, _say_nothing, audit=audit)
-        return Reconciler(steps, status, lambda _, __: None)
+        return Reconciler(steps, status, follow_up)
 
     # What came of it.
 

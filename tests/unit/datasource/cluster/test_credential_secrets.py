@@ -146,8 +146,9 @@ async def test_nothing_there_is_heard_too(may_list: bool, replies: tuple[Reply, 
 )
 async def test_what_is_not_ours_is_told_as_such_and_never_handed_out(there: dict[str, Any]) -> None:
     async with Room.that(json_reply(there)) as room:
-        assert await room.facts() == NotOurs()
-        assert await room.facts(owner="uid-1") == NotOurs()
+        told = NotOurs(has_our_type=there["type"] == SecretType.CREDENTIAL)
+        assert await room.facts() == told
+        assert await room.facts(owner="uid-1") == told
         assert await room.secrets.whole("shop", "sales") is None
     assert room.heard == [("shop", "sales", None)] * 3
 
@@ -346,12 +347,25 @@ async def test_read_back_is_waited_for_too() -> None:
         pytest.param(ANOTHER, id="another credential"),
         pytest.param(GONE, id="nothing"),
         pytest.param(json_reply(secret_object(type_="Opaque")), id="something of somebody else"),
-        pytest.param(json_reply(secret_object(OURS)), id="one that cannot be read"),
     ],
 )
 async def test_nothing_newer_is_written_over(there: Reply) -> None:
     async with Room.that(fails(409, "Conflict"), there) as room:
         assert await put(room, stored("old")) == Written(False)
+    assert [request.method for request in room.server.requests] == ["PATCH", "GET"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(json_reply(secret_object(OURS)), id="one that cannot be read"),
+        pytest.param(json_reply(secret_object({})), id="one without annotations"),
+        pytest.param(json_reply(secret_object(READABLE | {"datasource.dev/role": "token"})), id="one with others"),
+    ],
+)
+async def test_nothing_is_written_over_what_was_altered_and_the_caller_is_told(there: Reply) -> None:
+    async with Room.that(fails(409, "Conflict"), there) as room:
+        assert await put(room, stored("old")) == Written(False, cannot_be_judged=True)
     assert [request.method for request in room.server.requests] == ["PATCH", "GET"]
 
 

@@ -45,14 +45,18 @@ def test_namespaces_go_round_and_each_fourth_turn_is_for_what_is_due(urgent: str
     assert in_turn(line) == expected.split()
 
 
+def waiting(line: FairTurns[str], namespace: str) -> tuple[int, int]:
+    return line.waiting_in(namespace, is_urgent=True), line.waiting_in(namespace, is_urgent=False)
+
+
 def test_those_who_wait_are_counted_and_those_who_hold_a_place_are_not() -> None:
     line = turns()
     waits(line, "a/1", "a/2", "b/1")
     waits(line, "a/3", is_urgent=True)
-    assert (len(line), line.waiting_in("a"), line.waiting_in("b"), line.waiting_in("c")) == (4, 3, 1, 0)
+    assert (len(line), *(waiting(line, each) for each in "abc")) == (4, (1, 2), (0, 1), (0, 0))
     assert line.take() == "a/3"
     line.forget("b/1")
-    assert (len(line), line.waiting_in("a"), line.waiting_in("b")) == (2, 2, 0)
+    assert (len(line), *(waiting(line, each) for each in "ab")) == (2, (0, 2), (0, 0))
 
 
 def test_no_bound_is_passed_and_the_last_places_are_for_newcomers() -> None:

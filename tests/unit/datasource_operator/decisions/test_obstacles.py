@@ -12,6 +12,7 @@ from datasource.api.states import Progress, Reason, State
 from datasource_operator.decisions.observed import Finding, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import (
     config_maps_forbidden,
+    credential_lost_its_annotations,
     immutable_secret,
     refused,
     secret_conflict,
@@ -189,6 +190,14 @@ def test_secret_that_lost_its_annotations_is_named_with_what_it_may_hold_and_the
     assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
     assert "Secret some-secret has lost its annotations of datasource.dev" in told.message
     assert "It may hold a token. Delete it" in told.message
+
+
+def test_credential_that_lost_its_annotations_is_not_to_be_deleted_and_a_command_puts_them_back() -> None:
+    told = credential_lost_its_annotations("sales-oauth2-credential", "shop", "sales")
+    assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
+    assert "Do not delete it: it holds the tokens." in told.message
+    command = "kubectl annotate secret sales-oauth2-credential -n shop --overwrite"
+    assert f"{command} datasource.dev/role=credential datasource.dev/datasource=sales." in told.message
 
 
 def test_copy_is_told_with_both_ways_out() -> None:

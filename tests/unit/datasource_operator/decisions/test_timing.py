@@ -27,6 +27,7 @@ from datasource_operator.decisions.timing import (
     Refresh,
     comeback,
     refresh_is_wanted,
+    refresh_meanwhile,
     token_life,
     wake_at,
 )
@@ -195,6 +196,12 @@ def test_what_is_not_due_is_refreshed_for_whoever_asks() -> None:
     assert refresh_is_wanted(observed(credential(), requests=Requests(refresh="1")))
     assert refresh_is_wanted(observed(credential(expires_at=None), requests=Requests(refresh="1")))
     assert not refresh_is_wanted(observed(credential(expires_at=None)))
+
+
+def test_where_the_token_secret_cannot_be_written_only_a_wanted_refresh_follows() -> None:
+    assert refresh_meanwhile(observed(credential())) is None
+    follows = refresh_meanwhile(observed(credential(), requests=Requests(refresh="1")))
+    assert follows == Comeback(refresh=Refresh("login.example.com", is_urgent=True))
 
 
 # Waking.
