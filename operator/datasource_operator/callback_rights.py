@@ -187,14 +187,13 @@ class CallbackRights:
             # Its list is being read, or is refused. If it is refused, our own list shows that later.
             return False
         try:
-            if scope not in self._looked_at and not await self._knows_all_datasources(scope):
-                return False
-            await self.look_at(scope)
+            could_look = await self.look_at(scope)
         except (ApiError, Unavailable) as error:
             self._complain(scope, str(error))
             return False
-        self._complaints.pop(scope, None)
-        return True
+        if could_look:
+            self._complaints.pop(scope, None)
+        return could_look
 
     async def _knows_all_datasources(self, scope: Scope) -> bool:
         """Whether we were told of every Datasource: else rights would be taken away that are needed."""
@@ -208,8 +207,8 @@ class CallbackRights:
         known = self._namespaces.get(datasource.metadata.namespace)
         return known is not None and datasource.metadata.name in known.needs
 
-    async def look_at(self, scope: Scope) -> None:
-        """Compare what stands in a scope with what should.
+    async def look_at(self, scope: Scope) -> bool:
+        """Compare what stands in a scope with what should; False where that cannot be judged yet.
 
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
@@ -231,9 +230,19 @@ class CallbackRights:
                 if number is not None:
                     found = digest(role.rules or ()) if place in bound else _UNKNOWN
                     stands.setdefault(role.metadata.namespace, {})[number] = found
+        is_known = scope in self._looked_at or self._is_as_wanted(scope, stands)
+        if not is_known and not await self._knows_all_datasources(scope):
+            return False
         for namespace in self._of(scope) | stands.keys():
             self._compare(namespace, stands.get(namespace, {}), began)
         self._looked_at.add(scope)
+        return True
+
+    def _is_as_wanted(self, scope: Scope, stands: Mapping[str, Mapping[int, bytes]]) -> bool:
+        """Whether nothing is to be written. Then it need not be known whether we were told of every Datasource."""
+        namespaces = self._of(scope)
+        wanted = {namespace: self._namespaces[namespace].wanted() for namespace in namespaces}
+        return {namespace: roles for namespace, roles in wanted.items() if roles} == stands
 
     def _of(self, scope: Scope) -> set[str]:
         return {namespace for namespace in self._namespaces if scope in {None, namespace}}

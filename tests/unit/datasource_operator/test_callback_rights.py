@@ -292,6 +292,21 @@ async def test_nothing_is_asked_before_all_datasources_were_listed() -> None:
         assert world.kube.lists != []
 
 
+async def test_datasources_are_listed_only_where_something_would_be_taken_away_or_given() -> None:
+    """A list of 100,000 costs the API server more than everything else of a takeover."""
+    world = await settled()
+    for key, expected in ((SALES, False), (Key("shop", "hr"), True)):
+        keeper = world.keeper()
+        world.kube.lists.clear()
+        world.kube.has_datasource(SALES)
+        keeper.needed_by(SALES, APP)
+        world.datasource(keeper, key)
+        async with world.leads(keeper):
+            await world.pass_time(keeper, PACE)
+        assert (DATASOURCES.plural in world.kube.lists) is expected
+    assert world.kube.names() == [["hr-oauth2-credential", "sales-oauth2-credential"], ["app"]]
+
+
 async def test_namespaces_that_cannot_be_listed_hold_up_no_other_and_are_told() -> None:
     refused = tuple(f"refused-{number}" for number in range(30))
     world = World(scopes=(*refused, "shop"), is_listed=False)
