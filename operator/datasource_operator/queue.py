@@ -61,6 +61,9 @@ class WorkQueue(Generic[K]):
     _tickets: Iterator[int] = field(default_factory=count)
     _sleepers: deque[asyncio.Future[None]] = field(default_factory=deque)
     """Those who wait for a key; the first has waited longest."""
+    _alarm: asyncio.TimerHandle | None = None
+    """Wakes one of them when the first key of `_later` is due, or before."""
+    _alarm_at: float = float("inf")
     _moved_at: float = float("-inf")
     _is_closed: bool = False
     added: int = 0
@@ -168,8 +171,10 @@ class WorkQueue(Generic[K]):
                 place = self._waiting.pop(key)
                 self._working[key] = self._moved_at = self.monotonic()
                 self.taken(self._moved_at - place.due)
-                # More may have become due at the same time.
-                self.wake_one()
+                self._set_alarm()
+                if len(self.turns):
+                    # More became due at the same time.
+                    self.wake_one()
                 return key
             await self._sleep()
 
@@ -177,8 +182,9 @@ class WorkQueue(Generic[K]):
         """The work on a key is over; if it was added meanwhile, it is due again."""
         if self._working.pop(key, None) is not None:
             self.turns.leave(key)
-            # Its place may be for another key of its namespace.
-            self.wake_one()
+            if len(self.turns):
+                # Its place may be for another key of its namespace.
+                self.wake_one()
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
@@ -189,7 +195,8 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._later, place)
         if len(self._later) > 2 * len(self._waiting) + _MOST_VOID:
             self._drop_void_places()
-        self.wake_one()
+        if self._later[0] is place:
+            self.wake_one()
 
     def _drop_all_places(self) -> None:
         for key in self._waiting:
@@ -229,12 +236,9 @@ class WorkQueue(Generic[K]):
         """Wait until a key may be due. Only one is woken for each: all of them would look at each key of thousands in vain."""
         sleeper = asyncio.get_running_loop().create_future()
         self._sleepers.append(sleeper)
-        pause = None if not self._later else max(self._later[0].due - self.monotonic(), 0.0)
+        self._set_alarm()
         try:
-            async with asyncio.timeout(pause):
-                await sleeper
-        except TimeoutError:
-            pass
+            await sleeper
         except asyncio.CancelledError:
             if sleeper.done() and not sleeper.cancelled():
                 # It was woken for a key that nobody would look for.
@@ -243,6 +247,20 @@ class WorkQueue(Generic[K]):
         finally:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
+
+    def _set_alarm(self) -> None:
+        """See to it that one who waits is woken when the next key is due. One alarm for all of them costs the least."""
+        if not self._later or self._later[0].due >= self._alarm_at:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._later[0].due
+        pause = max(self._alarm_at - self.monotonic(), 0.0)
+        self._alarm = asyncio.get_running_loop().call_later(pause, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_at = None, float("inf")
+        self.wake_one()
 
 
 def _is_urgent(priority: Priority) -> bool:

@@ -493,6 +493,34 @@ async def test_who_is_woken_and_ends_at_once_hands_the_key_on(real_queue: WorkQu
     assert await asyncio.wait_for(second, 5) == "a"
 
 
+async def test_each_key_is_taken_when_it_is_due_whoever_waits_and_whatever_was_added_before(
+    real_queue: WorkQueue[str],
+) -> None:
+    taken: list[str] = []
+
+    async def takes() -> None:
+        taken.append(await real_queue.take())
+
+    takers = [asyncio.create_task(takes()) for _ in range(3)]
+    for name, milliseconds in (("last", 60), ("first", 20), ("forgotten", 5), ("second", 40)):
+        await asyncio.sleep(0)
+        real_queue.add(name, delay=timedelta(milliseconds=milliseconds))
+    real_queue.forget("forgotten")
+    await asyncio.wait_for(asyncio.gather(*takers), 5)
+    assert taken == ["first", "second", "last"]
+
+
+async def test_keys_that_another_look_found_due_are_taken_by_all_who_wait(real_queue: WorkQueue[str]) -> None:
+    takers = [asyncio.ensure_future(real_queue.take()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for name in "abc":
+        real_queue.add(name, delay=timedelta(milliseconds=5))
+    while real_queue.ready < 3:
+        # The takeover looks so, too, and nobody else has a turn meanwhile.
+        pass
+    assert sorted(await asyncio.wait_for(asyncio.gather(*takers), 5)) == ["a", "b", "c"]
+
+
 async def test_nothing_is_kept_or_taken_in_while_nobody_would_take_it_out() -> None:
     queue = queue_at(Clock())
     queue.add("first")
