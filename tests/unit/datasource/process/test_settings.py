@@ -154,7 +154,7 @@ def test_external_url_that_works_is_taken_as_it_is(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["a%20b", "{p}", "o'neil", "a/../b"])
 def test_path_that_is_refused_has_a_remedy(path: str) -> None:
-    with pytest.raises(InvalidSettings, match="DATASOURCE_EXTERNAL_URL must have a path of .* Choose another path"):
+    with pytest.raises(InvalidSettings, match=r"DATASOURCE_EXTERNAL_URL must have a path of .* Choose another path"):
         settings(DATASOURCE_EXTERNAL_URL=f"{EXTERNAL}/{path}")
 
 
