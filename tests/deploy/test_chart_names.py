@@ -278,7 +278,7 @@ def checked(tmp_path: Path) -> Callable[[str], str | None]:
     """What the chart makes of an external URL; None where it refuses it. Nothing else is rendered."""
     chart = tmp_path / "chart"
     (chart / "templates").mkdir(parents=True)
-    for part in ("Chart.yaml", "values.yaml", "values.schema.json", "templates/_helpers.tpl"):
+    for part in ("Chart.yaml", "values.yaml", "values.schema.json", "templates/_helpers.tpl", "templates/_checks.tpl"):
         shutil.copy(CHART / part, chart / part)
     (chart / "templates" / "url.yaml").write_text('url: {{ include "datasource.checkedExternalURL" . | toJson }}\n')
 
