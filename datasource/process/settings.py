@@ -19,6 +19,7 @@ from datasource.process.branding import (
     checked_logo,
     parse_texts,
 )
+from datasource.process.external_url import UnusableURL, checked_external_url
 from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.process.sign_in import SignIn, UnusableSignIn, sign_in_in
 
@@ -161,23 +162,10 @@ def _stays_near(host: str) -> bool:
 
 def _external_url(environ: Mapping[str, str]) -> str:
     name = "DATASOURCE_EXTERNAL_URL"
-    url = environ.get(name, "").rstrip("/")
-    split = split_url(url)
-    if (
-        split is None
-        or split.scheme not in {"http", "https"}
-        or not split.hostname
-        or split.username is not None
-        or "?" in url
-        or "#" in url
-    ):
-        raise InvalidSettings(
-            f"{name} must be the public URL of the callback server, such as https://connect.example.com; it is {url!r}."
-        )
-    if split.scheme == "http" and split.hostname not in {"localhost", "127.0.0.1", "::1"}:
-        # Browsers keep our __Host- cookie over https only; loopback counts as secure.
-        raise InvalidSettings(f"{name} must be https:// (http:// is for loopback only); it is {url!r}.")
-    return url
+    try:
+        return checked_external_url(environ.get(name, ""))
+    except UnusableURL as error:
+        raise InvalidSettings(f"{name} {error}") from None
 
 
 def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") -> bool:

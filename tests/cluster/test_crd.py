@@ -314,6 +314,13 @@ REFUSED = [
     ("refreshBefore", "10", "spec.refreshBefore must be a duration such as 10m or 1h30m"),
     ("probe", {"path": "/me", "interval": "1 d"}, "spec.probe.interval must be a duration such as 10m or 1h30m"),
     ("refreshBefore", "5s", "spec.refreshBefore is too short: use at least 30s"),
+    # What CEL cannot read is not too short.
+    ("oauth2/grantLifetime", "9999999h", "or too long: use at most 2562047h"),
+    ("refreshBefore", "9" * 31 + "h", "or too long: use at most 2562047h"),
+    ("probe", {"path": "/me%zz"}, "spec.probe.path must have two hexadecimal digits after each %"),
+    ("probe", {"path": "/me%4"}, "spec.probe.path must have two hexadecimal digits after each %"),
+    ("probe", {"path": "/me?a=%"}, "spec.probe.path must have two hexadecimal digits after each %"),
+    ("probe", {"path": "/me%4g"}, "spec.probe.path must have two hexadecimal digits after each %"),
     ("suspend", "true", "spec.suspend"),
 ]
 
@@ -326,6 +333,10 @@ ACCEPTED = [
     ("tokenSecret", {"type": "kubernetes.io/dockerconfigjson", "template": {"data": {".dockerconfigjson": "{}"}}}),
     ("tokenSecret", {"type": "kubernetes.io/ssh-auth", "template": {"data": {"ssh-privatekey": "{{ access_token }}"}}}),
     ("probe", {}),
+    ("probe", {"path": "/caf%C3%A9%40"}),
+    ("refreshBefore", "0000000020m"),
+    ("oauth2/grantLifetime", "2562047h"),
+    ("oauth2/defaultLifetime", "0.33333333333h"),
     ("probe", {"path": "/v1/users/@me?fields=id,name&x=/..", "interval": "1h30m"}),
     ("deletionPolicy", "Revoke"),
     (

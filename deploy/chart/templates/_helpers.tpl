@@ -41,8 +41,8 @@ app.kubernetes.io/component: {{ . }}
 
 {{- define "datasource.labels" -}}
 app.kubernetes.io/part-of: datasource-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
@@ -50,18 +50,21 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* Labels of an object or a pod, each key once: the more special wins. Takes root, and may take component and labels. */}}
+{{- define "datasource.allLabels" -}}
+{{- $ours := fromYaml (include "datasource.labels" .root) -}}
+{{- with .component -}}
+{{- $ours = merge $ours (fromYaml (include "datasource.selector" .)) -}}
+{{- end -}}
+{{- merge (dict) (default (dict) .labels) $ours | toYaml -}}
+{{- end -}}
+
 {{/* The metadata of an object. Takes root and name, and may take component, labels, annotations. */}}
 {{- define "datasource.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
-  {{- with .component }}
-  {{- include "datasource.selector" . | nindent 2 }}
-  {{- end }}
-  {{- include "datasource.labels" .root | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "datasource.allLabels" . | nindent 2 }}
 {{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -83,21 +86,22 @@ changes), and prints it with our labels.
 {{ end -}}
 
 {{/*
-The text of a file in files/ with our names. Takes root, file, and what the two processes are called in it. In two steps: a
-namespace may be called like a process.
+A document of a file in files/ with our names, as JSON: a name that YAML reads as a number stays text there. Takes root,
+document, and what the two processes are called in it. In two steps: a namespace may be called like a process.
 */}}
 {{- define "datasource.renamed" -}}
-{{- .root.Files.Get .file
-  | replace "datasource-callback-server" "@callback-server@"
-  | replace "datasource-operator" "@operator@"
-  | replace "datasource-editor" "@fullname@-editor"
-  | replace "datasource-viewer" "@fullname@-viewer"
-  | replace "datasource-authorizer" "@fullname@-authorizer"
-  | replace "datasource-system" "@namespace@"
-  | replace "@callback-server@" .callbackServer
-  | replace "@operator@" .operator
-  | replace "@fullname@" (include "datasource.fullname" .root)
-  | replace "@namespace@" .root.Release.Namespace -}}
+{{- .document
+  | replace "datasource-callback-server" "CALLBACK.SERVER.OF.RELEASE"
+  | replace "datasource-operator" "OPERATOR.OF.RELEASE"
+  | replace "datasource-editor" "FULLNAME.OF.RELEASE-editor"
+  | replace "datasource-viewer" "FULLNAME.OF.RELEASE-viewer"
+  | replace "datasource-authorizer" "FULLNAME.OF.RELEASE-authorizer"
+  | replace "datasource-system" "NAMESPACE.OF.RELEASE"
+  | fromYaml | toJson
+  | replace "CALLBACK.SERVER.OF.RELEASE" .callbackServer
+  | replace "OPERATOR.OF.RELEASE" .operator
+  | replace "FULLNAME.OF.RELEASE" (include "datasource.fullname" .root)
+  | replace "NAMESPACE.OF.RELEASE" .root.Release.Namespace -}}
 {{- end -}}
 
 {{/* Roles and RoleBindings of a file for one namespace, or ClusterRoles and their bindings for all (namespace ""). */}}
@@ -105,11 +109,11 @@ namespace may be called like a process.
 {{- $root := .root -}}
 {{- $namespace := .namespace -}}
 {{- $operator := include "datasource.operator" $root -}}
-{{- $text := include "datasource.renamed" (dict "root" $root "file" .file "operator" $operator "callbackServer" (include "datasource.callbackServer" $root)) -}}
-{{- range $document := splitList "\n---\n" $text -}}
-{{- $object := fromYaml $document -}}
+{{- $callbackServer := include "datasource.callbackServer" $root -}}
+{{- range $document := splitList "\n---\n" ($root.Files.Get .file) -}}
+{{- $object := include "datasource.renamed" (dict "root" $root "document" $document "operator" $operator "callbackServer" $callbackServer) | fromJson -}}
 {{- /* As the component sign-in of kustomize does: what pages need, and nothing else. */ -}}
-{{- if and $root.Values.signIn.issuer (eq $object.kind "Role") (eq $object.metadata.name (include "datasource.callbackServer.serviceAccount" $root)) -}}
+{{- if and $root.Values.signIn.issuer (eq $object.kind "Role") (eq $object.metadata.name $callbackServer) -}}
 {{- $list := dict "apiGroups" (list "datasource.dev") "resources" (list "datasources") "verbs" (list "list") -}}
 {{- $ask := dict "apiGroups" (list "authorization.k8s.io") "resources" (list "localsubjectaccessreviews") "verbs" (list "create") -}}
 {{- $_ := set $object "rules" (concat $object.rules (list $list $ask)) -}}
@@ -128,48 +132,20 @@ namespace may be called like a process.
 {{- end -}}
 {{- end -}}
 
-{{- define "datasource.checkedExternalURL" -}}
-{{- $url := required "externalURL is required: the public URL of the callback server, such as https://connect.example.com" .Values.externalURL | trimSuffix "/" -}}
-{{- $parsed := urlParse $url -}}
-{{- if not (or (eq $parsed.scheme "https") (has $parsed.hostname (list "localhost" "127.0.0.1" "::1"))) -}}
-{{- fail (printf "externalURL must be https:// (http:// is for loopback only); it is %s" $url) -}}
-{{- end -}}
-{{- $url -}}
-{{- end -}}
-
-{{/* The host of externalURL, and the paths below it that browsers need, as a list in JSON. */}}
-{{- define "datasource.externalHost" -}}
-{{- (urlParse (include "datasource.checkedExternalURL" .)).hostname -}}
-{{- end -}}
-
-{{- define "datasource.externalPaths" -}}
-{{- $prefix := (urlParse (include "datasource.checkedExternalURL" .)).path | trimSuffix "/" -}}
-{{- if .Values.signIn.issuer -}}
-{{- /* The first page is at the root, and pages of other names come below it. */ -}}
-{{- list (printf "%s/" $prefix) | toJson -}}
-{{- else -}}
-{{- list (printf "%s/authorize" $prefix) (printf "%s/callback" $prefix) (printf "%s/done" $prefix) | toJson -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "datasource.podMetadata" -}}
 annotations:
   # A changed setting rolls the pods.
-  checksum/config: {{ include (print .root.Template.BasePath "/config.yaml") .root | sha256sum }}
+  checksum/config: {{ include (print .root.Template.BasePath "/config.yaml") .root | sha256sum | quote }}
   {{- with merge (dict) .process.podAnnotations .root.Values.commonAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 labels:
-  {{- include "datasource.selector" .component | nindent 2 }}
-  {{- include "datasource.labels" .root | nindent 2 }}
-  {{- with .process.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "datasource.allLabels" (dict "root" .root "component" .component "labels" .process.podLabels) | nindent 2 }}
 {{- end -}}
 
 {{/* What the two pods have in common. Takes root, component, process (its values) and serviceAccount. */}}
 {{- define "datasource.pod" -}}
-serviceAccountName: {{ .serviceAccount }}
+serviceAccountName: {{ .serviceAccount | quote }}
 automountServiceAccountToken: true
 # A reply of a token endpoint that is not stored yet is drained at SIGTERM, a code that is exchanged is stored.
 terminationGracePeriodSeconds: 60
@@ -182,7 +158,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .process.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .process.nodeSelector }}
 nodeSelector:
@@ -232,15 +208,15 @@ volumes:
   {{- if $notifies }}
   - name: notify-key
     secret:
-      secretName: {{ required "settings.notifications.secretName is required where notifications.url is set: the Secret with the key" .root.Values.settings.notifications.secretName }}
+      secretName: {{ required "settings.notifications.secretName is required where notifications.url is set: the Secret with the key" .root.Values.settings.notifications.secretName | quote }}
       items:
-        - key: {{ .root.Values.settings.notifications.secretKey }}
+        - key: {{ .root.Values.settings.notifications.secretKey | quote }}
           path: key
   {{- end }}
   {{- if $signsIn }}
   - name: sign-in
     secret:
-      secretName: {{ required "signIn.secretName is required where signIn.issuer is set: the Secret with the client secret" .root.Values.signIn.secretName }}
+      secretName: {{ required "signIn.secretName is required where signIn.issuer is set: the Secret with the client secret" .root.Values.signIn.secretName | quote }}
   {{- end }}
   {{- with .root.Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
@@ -278,4 +254,22 @@ volumeMounts:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Variables of both processes and of one: each name once, and the more special or later wins. Takes root and process. */}}
+{{- define "datasource.extraEnv" -}}
+{{- $all := concat .root.Values.extraEnv .process.extraEnv -}}
+{{- $last := dict -}}
+{{- range $place, $each := $all -}}
+{{- $_ := set $last $each.name $place -}}
+{{- end -}}
+{{- $kept := list -}}
+{{- range $place, $each := $all -}}
+{{- if eq $place (get $last $each.name) -}}
+{{- $kept = append $kept $each -}}
+{{- end -}}
+{{- end -}}
+{{- with $kept -}}
+{{- toYaml . -}}
+{{- end -}}
 {{- end -}}

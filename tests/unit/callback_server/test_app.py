@@ -26,6 +26,7 @@ from datasource.records.fingerprint import parameters_hash
 from datasource.records.flow import new_flow_key
 from datasource.records.link_keys import KEY_LIFETIME, LENIENCE, LinkKeys, Purpose
 from datasource.records.ticket import TicketScope, issue_ticket, marked_ticket
+from tests.support.external_urls import USABLE
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, stays_silent
 from tests.unit.datasource.builders import oauth2, raw_spec
 
@@ -321,6 +322,15 @@ async def test_page_names_namespace_and_name_of_the_visitor_s_url_whether_or_not
 async def test_page_that_may_work_in_a_moment_leads_back_to_the_very_link(monkeypatch: pytest.MonkeyPatch) -> None:
     answer, _ = await shown_without_rights(monkeypatch, "secrets")
     assert f'<a class="button" href="{EXTERNAL}/authorize/shop/calendar?ticket={ticket()}">Try again</a>' in answer.text
+
+
+@pytest.mark.parametrize("url", USABLE)
+async def test_page_is_there_below_every_external_url_that_is_taken(url: str) -> None:
+    """By the path as browsers send it: a path with an escape matched nothing, and every page was a 404."""
+    async with served(url) as (client, _):
+        answer = await client.get(f"{url}/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+    # Unlike the page that is there for no path at all.
+    assert "kubectl get dsrc calendar -n shop -o" in answer.text
 
 
 async def test_link_that_ended_offers_no_button() -> None:
