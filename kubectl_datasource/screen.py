@@ -120,7 +120,9 @@ class Screen:
             from rich.console import Console
             from rich.text import Text
 
-            with Console(file=self.err, highlight=False).status("") as status:
+            console = Console(file=self.err, highlight=False)
+            spinner = "dots" if console.encoding.startswith("utf") else "line"
+            with console.status("", spinner=spinner) as status:
                 yield lambda text: status.update(Text(printable(text)))
         else:
             yield _OnChange(self.note)

@@ -114,10 +114,11 @@ def test_group_without_a_user_is_wrong_usage() -> None:
     assert (problem.exit, problem.remedy) == (Exit.USAGE, "Add --as USER.")
 
 
-def test_kubectl_that_cannot_be_run_is_told(cluster: Cluster) -> None:
+def test_kubectl_that_cannot_be_run_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cluster.folder))
     (cluster.folder / "kubectl").chmod(0o600)
     for call in (lambda: Kubectl().run("version"), lambda: list(Kubectl().lines("logs"))):
-        with pytest.raises(Unreachable, match="kubectl"):
+        with pytest.raises(Unreachable, match="kubectl cannot be run: Permission denied"):
             call()
 
 

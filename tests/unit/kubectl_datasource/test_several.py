@@ -108,7 +108,7 @@ def test_answer_that_cannot_be_read_does_not_hide_the_others(
 
 def test_question_names_each_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(commands.click, "confirm", lambda text, **_: asked.append(text))
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     cluster.says("config", "")
     cluster.says(GET, datasource("NOT AUTHORIZED", "CredentialCleared"))
