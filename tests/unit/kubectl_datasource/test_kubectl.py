@@ -114,14 +114,6 @@ def test_group_without_a_user_is_wrong_usage() -> None:
     assert (problem.exit, problem.remedy) == (Exit.USAGE, "Add --as USER.")
 
 
-def test_kubectl_that_cannot_be_run_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(cluster.folder))
-    (cluster.folder / "kubectl").chmod(0o600)
-    for call in (lambda: Kubectl().run("version"), lambda: list(Kubectl().lines("logs"))):
-        with pytest.raises(Unreachable, match="kubectl cannot be run: Permission denied"):
-            call()
-
-
 def test_object_that_validation_refuses_is_an_answer_of_the_cluster() -> None:
     problem = failure('The Datasource "x" is invalid: \n* spec.url: Invalid value: "a"\n* spec.oauth2: too long')
     assert (type(problem), problem.exit) == (Refused, Exit.NOT_AS_WANTED)
