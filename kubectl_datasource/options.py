@@ -19,7 +19,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 
-
 _LONGEST = timedelta(days=36500)
 """kubectl counts nanoseconds in 64 bits, which are 292 years."""
 
@@ -73,7 +72,7 @@ class Duration(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Refuse what is none, is negative, or is too long for kubectl. A part of a second counts whole: 0 would be never."""
+        """Refuse what is none, is negative, or is too long for kubectl. A part of a second counts whole: 0 is never to it."""
         if isinstance(value, int):
             return value
         text = str(value)
