@@ -1,6 +1,5 @@
 """The commands and their options; those that only look are in `looks_cli.py`."""
 
-import sys
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import fields
@@ -16,10 +15,12 @@ from kubectl_datasource.options import (
     PROVIDER,
     cluster_options,
     examples,
+    names_argument,
     output_option,
     system_namespace_option,
     wait_options,
 )
+from kubectl_datasource.screen import Screen
 from kubectl_datasource.shells import SHELLS, script
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -91,7 +92,7 @@ def import_(name: str, wait: bool, timeout: int, output: str | None, **cluster: 
 
 
 @cli.command(epilog=examples("kubectl datasource clear calendar --yes"))
-@click.argument("names", type=NAME, nargs=-1, required=True)
+@names_argument(required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask first.")
 @wait_options("1m")
 @cluster_options()
@@ -106,7 +107,7 @@ def clear(names: Sequence[str], yes: bool, wait: bool, timeout: int, output: str
 
 
 @cli.command(epilog=examples("kubectl datasource refresh calendar mail --timeout 2m"))
-@click.argument("names", type=NAME, nargs=-1, required=True)
+@names_argument(required=True)
 @wait_options("1m")
 @cluster_options()
 @output_option("json")
@@ -214,7 +215,7 @@ def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exi
 
 
 @cli.command(epilog=examples("kubectl datasource export -A -o backup.yaml --with-client-secrets"))
-@click.argument("names", type=NAME, nargs=-1)
+@names_argument(required=False)
 @click.option(
     "-o", "--output", "path", required=True, help="The file, .yaml or .json, written with mode 0600; - is stdout."
 )
@@ -250,5 +251,5 @@ def completion(shell: str) -> Exit:
 
     For bash, the line below goes into ~/.bashrc after the one for kubectl's own completion.
     """
-    sys.stdout.write(script(shell))
+    Screen.of_process().show_text(script(shell))
     return Exit.FINE

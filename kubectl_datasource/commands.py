@@ -25,7 +25,7 @@ from kubectl_datasource.exits import Exit, Misused, Problem, Refused
 from kubectl_datasource.forwarding import forwarded
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.screen import Screen, may_open_browser, open_browser
+from kubectl_datasource.screen import Screen, may_open_browser, open_browser, question
 from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
 from kubectl_datasource.words import Cell, counted, printable
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 SUSPENDED_WITHIN = timedelta(seconds=60)
 SETTLES_WITHIN = timedelta(seconds=2)
+
+_WORST_FIRST = (Exit.USAGE, Exit.UNREACHABLE, Exit.NOT_AS_WANTED, Exit.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,10 @@ class Authorization:
 def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Exit:
     """Print the link, open it, wait until the credential is stored."""
     screen = Screen.of_process()
-    deadline = time.monotonic() + wanted.seconds
+    began, timeout = time.monotonic(), timedelta(seconds=wanted.seconds)
 
     def look_until(judge: Judge[T]) -> T | Ended:
-        left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
-        return wait(screen, lambda: kubectl.datasource(wanted.name), judge, left)
+        return wait(screen, lambda: kubectl.datasource(wanted.name), judge, timeout, began)
 
     # Once without patience: a cluster that is not there, or knows no such Datasource, is no reason to wait.
     kubectl.datasource(wanted.name)
@@ -168,7 +169,7 @@ def export(kubectl: Kubectl, wanted: ExportOptions) -> Exit:
     written = exporting.export(datasources, credentials, client_secrets, suspended=suspended)
     text = exporting.rendered(written.manifest, format_)
     if wanted.path == "-":
-        sys.stdout.write(text)
+        screen.show_text(text)
     else:
         write_private(Path(wanted.path), text)
         count = len(written.items) - len(datasources)
@@ -195,24 +196,37 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
     """Set spec.suspend, and wait until the operator has seen it and no refresh is under way."""
     from kubectl_datasource.export import place_of
 
-    suspended: list[str] = []
-    for each in datasources:
-        name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
-        there = kubectl.at(namespace)
-        if there.suspend(name).get("spec", {}).get("suspend") is not True:
-            raise Problem(
-                "The Datasources of this cluster have no spec.suspend.",
-                "Stop the operator instead while you export and restore: kubectl scale "
-                f"-n {SYSTEM_NAMESPACE} deployment/datasource-operator --replicas=0",
-            )
-        ended = wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
-        if ended.exit is not Exit.FINE:
-            done = f"Suspended already: {', '.join(suspended)}." if suspended else ""
-            raise Problem(f"{place_of(each)} could not be suspended, and nothing was written. {ended.text}", done)
-        suspended.append(place_of(each))
+    places: list[str] = []
+    try:
+        for each in datasources:
+            _set_suspend(kubectl, each)
+            places.append(place_of(each))
+        for each in datasources:
+            there = kubectl.at(each["metadata"]["namespace"])
+            look = partial(there.datasource, each["metadata"]["name"])
+            ended = wait(screen, look, partial(_is_quiet, there), SUSPENDED_WITHIN)
+            if ended.exit is not Exit.FINE:
+                raise Problem(f"{place_of(each)} could not be suspended. {ended.text}")
+    except Problem as problem:
+        done = (
+            f"Suspended already: {', '.join(places)}. To go on here: kubectl datasource resume NAME -n NAMESPACE"
+            if places
+            else ""
+        )
+        raise type(problem)(f"Nothing was written. {problem.what}", f"{problem.remedy} {done}".strip()) from None
     # A refresh that had looked at the spec just before shows on the Secret by then, as an intent or as a new revision.
     time.sleep(SETTLES_WITHIN.total_seconds())
-    return frozenset(suspended)
+    return frozenset(places)
+
+
+def _set_suspend(kubectl: Kubectl, datasource: Any) -> None:
+    there = kubectl.at(datasource["metadata"]["namespace"])
+    if there.suspend(datasource["metadata"]["name"]).get("spec", {}).get("suspend") is not True:
+        raise Problem(
+            "The Datasources of this cluster have no spec.suspend.",
+            "Stop the operator instead while you export and restore: kubectl scale "
+            f"-n {SYSTEM_NAMESPACE} deployment/datasource-operator --replicas=0",
+        )
 
 
 def _is_quiet(kubectl: Kubectl, datasource: Datasource) -> Going | Ended:
@@ -227,10 +241,14 @@ def _is_quiet(kubectl: Kubectl, datasource: Datasource) -> Going | Ended:
     return Ended(Exit.FINE, "")
 
 
-def wait(screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeout: timedelta) -> T | Ended:
+def wait(
+    screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeout: timedelta, began: float | None = None
+) -> T | Ended:
     """Look again and again until the judge says that it is over, and show what is waited for."""
     with screen.progress() as show:
-        return wait_for(look, judge, timeout=timeout, monotonic=time.monotonic, sleep=time.sleep, show=show)
+        return wait_for(
+            look, judge, timeout=timeout, monotonic=time.monotonic, sleep=time.sleep, show=show, began=began
+        )
 
 
 def _value() -> str:
@@ -249,11 +267,12 @@ def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:
     places = ", ".join(kubectl.datasource(name).place for name in names)
     context = kubectl.current_context()
     where = "" if context is None else f" in context {context}"
-    question = (
+    text = (
         f"Delete the stored tokens of {places}{where}? New pods do not start then. Running apps keep the old token until it "
         "expires or is revoked."
     )
-    click.confirm(printable(question), abort=True, err=True)
+    with question():
+        click.confirm(printable(text), abort=True, err=True)
 
 
 def _ask(
@@ -264,34 +283,47 @@ def _ask(
     seconds: int | None,
     output: str | None,
 ) -> Exit:
-    """Ask for the same of each, then wait for all of them; what one runs into does not keep the others from it."""
-    asked = {name: _asked(kubectl, name, request) for name in dict.fromkeys(names)}
-    deadline = time.monotonic() + (seconds or 0)
-    ends: dict[str, Ended] = {}
-    for name, each in asked.items():
-        if isinstance(each, Ended):
-            ends[name] = each
-        elif seconds is None:
-            ends[name] = Ended(Exit.FINE, f"{each.before.place}: asked for.")
-        else:
-            left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
-            ends[name] = wait(screen, partial(kubectl.datasource, name), each.judge, left)
+    """Ask for the same of each, then wait for all of them."""
+
+    def ask(name: str) -> Judge[Ended] | Ended:
+        request_ = request(kubectl.datasource(name))
+        if isinstance(request_, Ended):
+            return request_
+        kubectl.annotate(name, request_.annotation, request_.value)
+        return Ended(Exit.FINE, f"{request_.before.place}: asked for.") if seconds is None else request_.judge
+
+    return conclude(screen, end_each(kubectl, screen, begin_each(names, ask), seconds or 0), output)
+
+
+def begin_each(names: Sequence[str], begin: Callable[[str], Judge[Ended] | Ended]) -> dict[str, Judge[Ended] | Ended]:
+    """Do the same to each; what one runs into, be it a lost connection, does not keep the others from it."""
+    begun: dict[str, Judge[Ended] | Ended] = {}
+    for name in names:
+        try:
+            begun[name] = begin(name)
+        except Problem as error:
+            # Only an answer of the API server names the object.
+            who = "" if isinstance(error, Refused) else f"{name}: "
+            begun[name] = Ended(error.exit, f"{who}{error.what} {error.remedy}".strip())
+    return begun
+
+
+def end_each(
+    kubectl: Kubectl, screen: Screen, begun: Mapping[str, Judge[Ended] | Ended], seconds: int
+) -> dict[str, Ended]:
+    """Wait for those that are not over yet, one after another; they share the time."""
+    began, timeout = time.monotonic(), timedelta(seconds=seconds)
+    return {
+        name: each if isinstance(each, Ended) else wait(screen, partial(kubectl.datasource, name), each, timeout, began)
+        for name, each in begun.items()
+    }
+
+
+def conclude(screen: Screen, ends: Mapping[str, Ended], output: str | None) -> Exit:
+    """Tell what became of each; returns the exit code of all."""
     tell(screen, ends, output)
-    return next((code for code in (Exit.NOT_AS_WANTED, Exit.TIMED_OUT) if code in _codes(ends)), Exit.FINE)
-
-
-def _asked(kubectl: Kubectl, name: str, request: Callable[[Datasource], Request | Ended]) -> Request | Ended:
-    try:
-        asked = request(kubectl.datasource(name))
-        if isinstance(asked, Request):
-            kubectl.annotate(name, asked.annotation, asked.value)
-    except Refused as error:
-        return Ended(error.exit, error.what)
-    return asked
-
-
-def _codes(ends: Mapping[str, Ended]) -> set[Exit]:
-    return {each.exit for each in ends.values()}
+    codes = {end.exit for end in ends.values()}
+    return next((code for code in _WORST_FIRST if code in codes), Exit.FINE)
 
 
 def tell(screen: Screen, ends: Mapping[str, Ended], output: str | None) -> None:

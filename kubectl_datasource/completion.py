@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from click.shell_completion import ShellComplete
 
 from kubectl_datasource.cli import cli
+from kubectl_datasource.screen import prepare_streams
+from kubectl_datasource.shells import COMPLETE
 
 NO_FILE_NAMES = 4
 """cobra.ShellCompDirectiveNoFileComp."""
@@ -23,10 +25,13 @@ def answer(words: Sequence[str]) -> str:
     return "\n".join([*lines, f":{NO_FILE_NAMES}", ""])
 
 
-def main() -> None:
-    """Print the candidates."""
-    sys.stdout.write(answer(sys.argv[1:]))
+def main() -> int:
+    """Print the candidates; returns the exit code."""
+    from kubectl_datasource.__main__ import run
+
+    prepare_streams()
+    return run([COMPLETE, *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from kubectl_datasource.child import started
 from kubectl_datasource.kubectl import Kubectl
 
 SERVICE = "service/datasource-callback-server"
@@ -35,8 +36,7 @@ def forwarded(kubectl: Kubectl, link: str, system_namespace: str, tell: Callable
         yield
         return
     words = ["port-forward", f"--namespace={system_namespace}", SERVICE, f"{port}:{_HTTP}", *kubectl.flags]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(["kubectl", *words], stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603, S607
+    with started(["kubectl", *words], stderr=subprocess.STDOUT) as process:
         try:
             said = "" if process.stdout is None else process.stdout.readline().strip()
             if said.startswith("Forwarding from"):

@@ -15,7 +15,7 @@ from kubectl_datasource.commands import tell, wait
 from kubectl_datasource.exits import Exit, Misused, Problem, Refused
 from kubectl_datasource.importing import earlier_one_is_gone, imported, manifest, not_now
 from kubectl_datasource.kubectl import FIELD_MANAGER, Kubectl
-from kubectl_datasource.screen import Screen
+from kubectl_datasource.screen import Screen, question
 from kubectl_datasource.waiting import Ended
 
 SEES_WITHIN = timedelta(seconds=20)
@@ -58,7 +58,8 @@ def _token() -> str:
 
 
 def _typed() -> str:
-    return str(click.prompt("Refresh token (not shown)", hide_input=True, err=True, default="", show_default=False))
+    with question():
+        return str(click.prompt("Refresh token (not shown)", hide_input=True, err=True, default="", show_default=False))
 
 
 def _piped() -> str:

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +12,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.api.names import GROUP, PLURAL, credential_secret_name
+from kubectl_datasource.child import communicate, started, without_klog
 from kubectl_datasource.exits import Forbidden, Misused, NotFound, NotInstalled, Problem, Refused, Unreachable
 from kubectl_datasource.objects import Datasource, DatasourceList, Event, EventList
 
 RESOURCE = f"{PLURAL}.{GROUP}"
 REQUEST_TIMEOUT = "20s"
-_TELLS_AFTER = 1.5
-"""Seconds after which what kubectl says is no complaint about its end, but meant for somebody who is waited for."""
 
 FIELD_MANAGER = "kubectl-datasource"
 
@@ -27,9 +25,6 @@ T = TypeVar("T")
 
 _REFUSAL = re.compile(r"Error from server \((?P<reason>\w+)\): (?P<message>.*)", re.DOTALL)
 _COMPLAINTS = re.compile(r"^(?=Error from server \()", re.MULTILINE)
-_KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
-"""What client-go logs of each retry, before kubectl says the same in a sentence."""
-
 _IS_INVALID = re.compile(r'The \S+ "[^"]*" is invalid: ')
 _PREFACE = re.compile(r'error when .*(for:|creating|patching|replacing) "STDIN": ', re.DOTALL)
 """What kubectl was doing with an object from its input, and all of the object."""
@@ -127,12 +122,8 @@ class Kubectl:
             Refused, Unreachable: it ended with a complaint.
         """
         command = ["kubectl", *arguments, *self.flags]
-        with TemporaryFile("w+") as complaints:
-            try:
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)  # noqa: S603
-            except FileNotFoundError:
-                raise _no_kubectl() from None
-            with process:
+        with TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+            with started(command, stderr=complaints) as process:
                 try:
                     yield from process.stdout or ()
                 finally:
@@ -253,50 +244,16 @@ class Kubectl:
         """Run kubectl to its end, whatever that is; `after` stands behind all of its own words."""
         patience = REQUEST_TIMEOUT if self.request_timeout is None else f"{self.request_timeout}s"
         command = ["kubectl", *arguments, *self.flags, f"--request-timeout={patience}", *after]
-        pipe = subprocess.PIPE
-        try:
-            # Without input for it, kubectl keeps our stdin: login plugins may ask there.
-            source = None if stdin is None else pipe
-            process = subprocess.Popen(command, stdin=source, stdout=pipe, stderr=pipe, text=True)  # noqa: S603
-        except FileNotFoundError:
-            raise _no_kubectl() from None
-        with process:
-            stdout, stderr = _communicate(process, stdin)
+        # Without input for it, kubectl keeps our stdin: login plugins may ask there.
+        source = None if stdin is None else subprocess.PIPE
+        with started(command, stdin=source) as process:
+            stdout, stderr = communicate(process, stdin)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
-
-
-def _no_kubectl() -> Unreachable:
-    return Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.")
-
-
-def _communicate(process: "subprocess.Popen[str]", stdin: str | None) -> tuple[str, str]:
-    """What kubectl printed. Whatever it says while it goes on is passed on at once: a login plugin tells what to do there."""
-    told, unsent = 0, stdin
-    try:
-        while True:
-            try:
-                return process.communicate(unsent, timeout=_TELLS_AFTER)
-            except subprocess.TimeoutExpired as waiting:
-                said, unsent = waiting.stderr or b"", None
-                sys.stderr.write(_without_klog(_text(said)[told:]))
-                sys.stderr.flush()
-                told = len(_text(said))
-    except BaseException:
-        process.kill()
-        raise
-
-
-def _text(said: bytes | str) -> str:
-    return said if isinstance(said, str) else said.decode(errors="replace")
-
-
-def _without_klog(said: str) -> str:
-    return "".join(line for line in said.splitlines(keepends=True) if not _KLOG.match(line))
 
 
 def failure(stderr: str) -> Problem:
     """What kubectl's complaint means."""
-    said, more = _first_complaint(_without_klog(stderr).strip())
+    said, more = _first_complaint(without_klog(stderr).strip())
     refusal = _REFUSAL.search(said)
     if refusal is not None and refusal["reason"] not in _NO_ANSWER:
         return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]) + more)
@@ -304,6 +261,8 @@ def failure(stderr: str) -> Problem:
         return Refused(_sentence(said))
     if "couldn't find any field with path" in said:
         return Misused("kubectl cannot sort by this field.", "Write one of a Datasource, such as .status.expiresAt.")
+    if "without impersonating a user" in said:
+        return Misused("--as-group needs a user to act as.", "Add --as USER.")
     if _UNKNOWN_RESOURCE in said and PLURAL in said:
         return NotInstalled(
             "This cluster does not know Datasources.", "Look what is missing: kubectl datasource doctor"
@@ -318,7 +277,7 @@ def _not_run(stderr: str) -> Problem:
     found = failure(stderr)
     if not isinstance(found, Unreachable):
         return found
-    said = _without_klog(stderr).strip().removeprefix("error: ").removeprefix("unable to upgrade connection: ")
+    said = without_klog(stderr).strip().removeprefix("error: ").removeprefix("unable to upgrade connection: ")
     if " is forbidden: " in said:
         return Forbidden(_sentence(said))
     *_, last = said.splitlines() or ["nothing"]

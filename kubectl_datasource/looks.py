@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 
 from datasource.api.names import credential_secret_name
 from datasource.process.clock import utc_now
 from kubectl_datasource import explaining, history, inspecting, listing, loglines, printing, status_screen, tree
 from kubectl_datasource.advice import Advice, Case
-from kubectl_datasource.commands import tell, wait
+from kubectl_datasource.commands import begin_each, conclude, end_each
 from kubectl_datasource.exits import Exit, Misused, Refused
 from kubectl_datasource.kubectl import RESOURCE, Kubectl
 from kubectl_datasource.objects import Datasource, Event
 from kubectl_datasource.remedies import advice_for, reads_client_secret
 from kubectl_datasource.screen import Screen
-from kubectl_datasource.waiting import Ended, Going, not_looked_at, state_and_reason
+from kubectl_datasource.waiting import Ended, Going, Judge, not_looked_at, state_and_reason
 from kubectl_datasource.words import Cell, Line, printable, relative
 
 PROCESSES = "app.kubernetes.io/name=datasource-operator"
@@ -39,6 +38,8 @@ def list_datasources(kubectl: Kubectl, wanted: Listing) -> Exit:
         raise Misused("Names cannot be given together with -A or -l.", "Leave one of them out.")
     if wanted.watch and wanted.output in {"json", "yaml"}:
         raise Misused("-w prints lines, neither JSON nor YAML.", "For programs: kubectl get dsrc -w -o json")
+    if wanted.watch and len(wanted.names) > 1:
+        raise Misused("-w watches one Datasource, or all of them.", "Leave the names out, or choose by labels with -l.")
     options = [*wanted.names, *([f"--selector={wanted.selector}"] if wanted.selector else [])]
     screen = Screen.of_process()
     if wanted.watch:
@@ -68,12 +69,14 @@ def _watch(kubectl: Kubectl, screen: Screen, wanted: Listing, options: Sequence[
         seen = Datasource.read(event["object"])
         if wanted.output == "name":
             screen.show(*printing.names([seen]))
-            continue
-        wide = wanted.output == "wide"
-        head, row = listing.table([seen], utc_now(), namespaces=kubectl.all_namespaces, wide=wide)
-        gone = (Cell("   deleted", "dim"),) if event["type"] == "DELETED" else ()
-        screen.show(*([] if told else [head]), (*row, *gone))
-        told = [head]
+        else:
+            wide = wanted.output == "wide"
+            head, row = listing.table([seen], utc_now(), namespaces=kubectl.all_namespaces, wide=wide)
+            gone = (Cell("   deleted", "dim"),) if event["type"] == "DELETED" else ()
+            screen.show(*([] if told else [head]), (*row, *gone))
+            told = [head]
+        if not screen.is_read:
+            break
     return Exit.FINE
 
 
@@ -199,6 +202,8 @@ def logs(kubectl: Kubectl, name: str, system_namespace: str, seconds: int, *, fo
         if is_about(line):
             count += 1
             screen.show(loglines.readable(line))
+            if not screen.is_read:
+                break
     if not count:
         screen.note(f"Nothing was logged of {place.namespace}/{place.name} in that time by pods of {system_namespace}.")
     return Exit.FINE
@@ -216,20 +221,14 @@ def _of(lines: Iterator[str]) -> Iterator[str]:
 
 def switch(kubectl: Kubectl, names: Sequence[str], *, suspended: bool, seconds: int | None, output: str | None) -> Exit:
     """Suspend or resume, and wait until the operator has seen it; `seconds` None does not wait."""
-    screen, ends = Screen.of_process(), dict[str, Ended]()
-    for name in dict.fromkeys(names):
-        try:
-            kubectl.suspend(name, suspended=suspended)
-        except Refused as error:
-            ends[name] = Ended(error.exit, f"{error.what} {error.remedy}".strip())
-            continue
+
+    def begin(name: str) -> Judge[Ended] | Ended:
+        kubectl.suspend(name, suspended=suspended)
         done = Ended(Exit.FINE, f"{name} is suspended." if suspended else f"{name} is no longer suspended.")
-        if seconds is not None:
-            judge = partial(_switched, done)
-            ends[name] = wait(screen, partial(kubectl.datasource, name), judge, timedelta(seconds=seconds))
-        else:
-            ends[name] = done
-    return _all(screen, ends, output)
+        return done if seconds is None else partial(_switched, done)
+
+    screen = Screen.of_process()
+    return conclude(screen, end_each(kubectl, screen, begin_each(names, begin), seconds or 0), output)
 
 
 def _switched(done: Ended, datasource: Datasource) -> Going | Ended:
@@ -241,14 +240,12 @@ CONDITIONS = ("ready", "authorized", "not-authorized", "deleted")
 
 def wait_until(kubectl: Kubectl, names: Sequence[str], condition: str, seconds: int, output: str | None) -> Exit:
     """Wait until each of them is as wanted."""
-    screen, ends = Screen.of_process(), dict[str, Ended]()
-    for name in dict.fromkeys(names):
-        judge = partial(_is_as_wanted, condition)
-        end = wait(screen, partial(kubectl.datasource, name), judge, timedelta(seconds=seconds))
-        if condition == "deleted" and end.is_missing:
-            end = Ended(Exit.FINE, f"{name} is gone.")
-        ends[name] = end
-    return _all(screen, ends, output)
+    screen, judge = Screen.of_process(), partial(_is_as_wanted, condition)
+    ends = end_each(kubectl, screen, dict.fromkeys(names, judge), seconds)
+    if condition == "deleted":
+        gone = {name: Ended(Exit.FINE, f"{name} is gone.") for name, end in ends.items() if end.is_missing}
+        ends |= gone
+    return conclude(screen, ends, output)
 
 
 def _is_as_wanted(condition: str, datasource: Datasource) -> Going | Ended:
@@ -260,9 +257,3 @@ def _is_as_wanted(condition: str, datasource: Datasource) -> Going | Ended:
     if is_ready if condition == "ready" else state == condition:
         return Ended(Exit.FINE, f"{datasource.place} is {state_and_reason(datasource)}.")
     return Going(f"waiting until {datasource.place} is {condition}; it is {state_and_reason(datasource)}")
-
-
-def _all(screen: Screen, ends: dict[str, Ended], output: str | None) -> Exit:
-    tell(screen, ends, output)
-    codes = {each.exit for each in ends.values()}
-    return next((code for code in (Exit.NOT_AS_WANTED, Exit.TIMED_OUT) if code in codes), Exit.FINE)

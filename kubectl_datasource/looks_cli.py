@@ -13,6 +13,7 @@ from kubectl_datasource.options import (
     NAME,
     cluster_options,
     examples,
+    names_argument,
     output_option,
     system_namespace_option,
     timeout_option,
@@ -33,7 +34,7 @@ READY = " 0 here means AUTHORIZED and ready."
         "kubectl datasource list -w",
     ),
 )
-@click.argument("names", type=NAME, nargs=-1)
+@names_argument(required=False)
 @click.option("-l", "--selector", help="Only Datasources with these labels, as in kubectl.")
 @click.option("--sort-by", help="Sort by a field, as in kubectl, such as .status.expiresAt.")
 @click.option("-w", "--watch", is_flag=True, help="Keep running, and print a line for each change.")
@@ -132,7 +133,7 @@ def logs(name: str, since: int, follow: bool, system_namespace: str, **cluster: 
 
 
 @click.command(epilog=examples("kubectl datasource suspend calendar"))
-@click.argument("names", type=NAME, nargs=-1, required=True)
+@names_argument(required=True)
 @wait_options("1m")
 @cluster_options()
 @output_option("json")
@@ -145,7 +146,7 @@ def suspend(names: Sequence[str], wait: bool, timeout: int, output: str | None, 
 
 
 @click.command(epilog=examples("kubectl datasource resume calendar"))
-@click.argument("names", type=NAME, nargs=-1, required=True)
+@names_argument(required=True)
 @wait_options("1m")
 @cluster_options()
 @output_option("json")
@@ -162,7 +163,7 @@ def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, *
         "kubectl datasource wait calendar --for authorized --timeout 1h",
     ),
 )
-@click.argument("names", type=NAME, nargs=-1, required=True)
+@names_argument(required=True)
 @click.option(
     "--for",
     "condition",

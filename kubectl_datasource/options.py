@@ -1,7 +1,9 @@
 """What commands share: types of what is typed, options that kubectl has as well, the end of a help text."""
 
+import math
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+
+_LONGEST = timedelta(days=36500)
+"""kubectl counts nanoseconds in 64 bits, which are 292 years."""
 
 
 class Name(click.ParamType[str]):
@@ -67,14 +72,20 @@ class Duration(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Refuse what is none, and what is negative."""
+        """Refuse what is none, is negative, or is too long for kubectl. A part of a second counts whole: 0 is never to it."""
         if isinstance(value, int):
             return value
         text = str(value)
-        found = parse_duration(f"{text}s" if text.isdecimal() else text)
+        try:
+            found = parse_duration(f"{text}s" if text.isdecimal() else text)
+        except OverflowError:
+            found = timedelta.max
         if found is None:
             self.fail(f"{text!r} is no duration. Write it like 90s, 10m or 1h30m.", param, ctx)
-        return int(found.total_seconds())
+        if found > _LONGEST:
+            self.fail(f"{text!r} is too long: at most 876000h.", param, ctx)
+        # What is too short for a timedelta is something, too.
+        return max(math.ceil(found.total_seconds()), 1 if re.search("[1-9]", text) else 0)
 
 
 DURATION = Duration()
@@ -104,6 +115,17 @@ def cluster_options(*, all_namespaces: bool = False, namespace: bool = True) -> 
         return function
 
     return decorate
+
+
+def names_argument(*, required: bool) -> Callable[[F], F]:
+    """Names of Datasources, each once however often it is typed."""
+    return click.argument(
+        "names",
+        type=NAME,
+        nargs=-1,
+        required=required,
+        callback=lambda _ctx, _param, names: tuple(dict.fromkeys(names)),
+    )
 
 
 def system_namespace_option(function: F) -> F:

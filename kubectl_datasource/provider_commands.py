@@ -1,7 +1,5 @@
 """I/O: `providers` and `create`, from the options to the exit code. What they say is in creating.py."""
 
-import sys
-
 from datasource.api.presets import PRESETS
 from kubectl_datasource import creating
 from kubectl_datasource.advice import Target
@@ -35,7 +33,7 @@ def create(kubectl: Kubectl, wanted: Wanted, *, apply: bool) -> Exit:
     if apply:
         screen.show(printable(kubectl.run("apply", "-f", "-", stdin=text).strip()))
     else:
-        sys.stdout.write(text)
+        screen.show_text(text)
     for line in creating.next_steps(wanted, Target(kubectl.namespace, kubectl.flags)):
         screen.note(line)
     return Exit.FINE

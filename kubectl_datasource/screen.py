@@ -1,14 +1,59 @@
 """I/O: the terminal. Results go to stdout; progress, warnings and errors to stderr. Colours only where somebody sees them."""
 
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
+from kubectl_datasource.exits import Misused, Problem
 from kubectl_datasource.words import Cell, Line, printable
+
+
+def prepare_streams() -> None:
+    """Make the streams of this process take whatever is written; called once, before all else.
+
+    A character that the encoding lacks becomes an escape. A stream that is closed is like a pipe whose reader is gone.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
+    sys.stdout, sys.stderr = (_writable(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        read, write = os.pipe()
+        os.close(read)
+        # Unbuffered, so that a write fails at once: `input` swallows the error of a flush.
+        return io.TextIOWrapper(io.FileIO(write, "w"), encoding="utf-8", write_through=True)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def silence(stream: TextIO) -> None:
+    """Lose whatever is still written there: Python must not complain when it flushes at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def question() -> Iterator[None]:
+    """What is asked here is written to stderr.
+
+    Raises:
+        Misused: it cannot be written there, so nobody reads it.
+    """
+    try:
+        yield
+    except OSError:
+        silence(sys.stderr)
+        raise Misused("Cannot ask you: stderr cannot be written.") from None
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -33,6 +78,8 @@ class Screen:
     out: TextIO
     err: TextIO
     environ: Mapping[str, str]
+    is_read: bool = True
+    """Whether anyone may still read the results. A command ends with its own exit code either way; one without an end stops."""
 
     @classmethod
     def of_process(cls) -> "Screen":
@@ -41,16 +88,30 @@ class Screen:
 
     def show(self, *lines: Line | str) -> None:
         """Write results."""
-        for line in lines:
-            self._write(self.out, line)
+        with self._results():
+            for line in lines:
+                self._write(self.out, line)
+
+    def show_text(self, text: str) -> None:
+        """Write a result as it is."""
+        with self._results():
+            self.out.write(text)
+            self.out.flush()
 
     def show_json(self, value: object) -> None:
         """Write a result for programs; what is not ASCII is escaped, so that no terminal obeys it."""
-        self.out.write(json.dumps(value, indent=2) + "\n")
+        self.show_text(json.dumps(value, indent=2) + "\n")
 
     def note(self, text: str, style: str = "") -> None:
         """Write beside the result."""
-        self._write(self.err, (Cell(text, style),))
+        with self._asides():
+            self._write(self.err, (Cell(text, style),))
+
+    def pass_on(self, text: str) -> None:
+        """Write beside the result what another program said, as it is."""
+        with self._asides():
+            self.err.write(text)
+            self.err.flush()
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
@@ -59,10 +120,31 @@ class Screen:
             from rich.console import Console
             from rich.text import Text
 
-            with Console(file=self.err, highlight=False).status("") as status:
+            console = Console(file=self.err, highlight=False)
+            spinner = "dots" if console.encoding.startswith("utf") else "line"
+            with console.status("", spinner=spinner) as status:
                 yield lambda text: status.update(Text(printable(text)))
         else:
             yield _OnChange(self.note)
+
+    @contextmanager
+    def _results(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            # Whoever read us, such as `head`, has seen enough.
+            silence(self.out)
+            self.is_read = False
+        except OSError as error:
+            silence(self.out)
+            raise Problem(f"The result cannot be written to stdout: {error.strerror}.") from None
+
+    @contextmanager
+    def _asides(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            silence(self.err)
 
     def _write(self, stream: TextIO, line: Line | str) -> None:
         cells = (Cell(line),) if isinstance(line, str) else line

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from datasource.api.states import State
-from kubectl_datasource.exits import Exit, NotFound, Refused, Unreachable
+from kubectl_datasource.exits import Exit, NotFound, Problem, Unreachable
 from kubectl_datasource.objects import Datasource
 
 POLL_INTERVAL = timedelta(seconds=1)
@@ -46,9 +46,13 @@ def wait_for(
     monotonic: Callable[[], float],
     sleep: Callable[[float], None],
     show: Callable[[str], None],
+    began: float | None = None,
 ) -> T | Ended:
-    """Look again and again until the judge says that it is over. An API server that is away for a while ends nothing."""
-    deadline = monotonic() + timeout.total_seconds()
+    """Look again and again until the judge says that it is over. An API server that is away for a while ends nothing.
+
+    The time runs since `began`, a reading of the clock; None is now. There is one look even where no time is left.
+    """
+    deadline = (monotonic() if began is None else began) + timeout.total_seconds()
     while True:
         judged = _looked(look, judge)
         if not isinstance(judged, Going):
@@ -65,7 +69,7 @@ def _looked(look: Callable[[], Datasource], judge: Judge[T]) -> T | Going | Ende
         return judge(look())
     except Unreachable:
         return Going("trying to reach the cluster, which does not answer")
-    except Refused as error:
+    except Problem as error:
         return Ended(error.exit, f"{error.what} {error.remedy}".strip(), is_missing=isinstance(error, NotFound))
 
 

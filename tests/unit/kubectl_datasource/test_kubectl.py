@@ -109,6 +109,11 @@ def test_what_kubectl_was_doing_with_an_object_is_left_out(before: str) -> None:
     assert problem.what == 'datasources.datasource.dev "x" is forbidden: no right.'
 
 
+def test_group_without_a_user_is_wrong_usage() -> None:
+    problem = failure("error: requesting uid, groups or user-extra for  without impersonating a user")
+    assert (problem.exit, problem.remedy) == (Exit.USAGE, "Add --as USER.")
+
+
 def test_object_that_validation_refuses_is_an_answer_of_the_cluster() -> None:
     problem = failure('The Datasource "x" is invalid: \n* spec.url: Invalid value: "a"\n* spec.oauth2: too long')
     assert (type(problem), problem.exit) == (Refused, Exit.NOT_AS_WANTED)

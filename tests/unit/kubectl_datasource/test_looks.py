@@ -43,6 +43,8 @@ def test_names_choose_datasources(cluster: Cluster, capsys: pytest.CaptureFixtur
     assert plugin("list", "calendar", "-o", "name") == 0
     assert plugin("list", "calendar", "mail", "-o", "name") == 0
     assert len(out(capsys).splitlines()) == 3
+    assert plugin("list", "calendar", "calendar", "-o", "name") == 0
+    assert len(out(capsys).splitlines()) == 1, "once each"
     assert plugin("list", "calendar", "-A") == 2
     assert plugin("list", "calendar", "-l", "a=b") == 2
 
@@ -58,6 +60,17 @@ def test_a_watch_has_a_line_for_each_change(cluster: Cluster, capsys: pytest.Cap
     assert lines[3].endswith("deleted")
     assert plugin("list", "-w", "-o", "name") == 0
     assert plugin("list", "-w", "-o", "yaml") == 2
+    assert plugin("list", "-w", "calendar", "calendar") == 0
+
+
+def test_a_watch_of_several_names_is_wrong_usage(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """kubectl cannot do it, and says so only once it has looked them up."""
+    assert plugin("list", "-w", "calendar", "mail") == 2
+    assert cluster.asked == []
+    assert capsys.readouterr().err.splitlines() == [
+        "-w watches one Datasource, or all of them.",
+        "Leave the names out, or choose by labels with -l.",
+    ]
 
 
 # status, explain, events

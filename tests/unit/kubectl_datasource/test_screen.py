@@ -55,6 +55,21 @@ def test_progress_in_a_log_is_a_line_for_each_change() -> None:
     assert err.getvalue() == "one\ntwo\\x1b[2J\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_progress_on_a_terminal_is_in_its_encoding(encoding: str) -> None:
+    written = io.BytesIO()
+
+    class Of(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    err = Of(written, encoding=encoding, errors="backslashreplace", write_through=True)
+    with Screen(io.StringIO(), err, {"TERM": "xterm-256color"}).progress() as show:
+        show("waiting")
+    assert b"waiting" in written.getvalue()
+    assert b"\\u" not in written.getvalue()
+
+
 @pytest.mark.parametrize(
     ("environ", "platform", "opens"),
     [

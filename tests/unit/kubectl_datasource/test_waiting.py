@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from datasource.api.states import Reason
-from kubectl_datasource.exits import Exit, NotFound, Unreachable
+from kubectl_datasource.exits import Exit, NotFound, Problem, Unreachable
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, wait_for
 from tests.unit.kubectl_datasource.builders import datasource
@@ -77,6 +77,25 @@ def test_wait_that_gives_up_tells_what_is_in_the_way() -> None:
         show=lambda _: None,
     )
     assert ended == Ended(Exit.TIMED_OUT, "Gave up after 0 s of waiting. The provider does not answer.")
+
+
+def test_time_runs_since_it_began_and_there_is_one_look() -> None:
+    ended = wait_for(
+        looks(WAITING),
+        until_authorized,
+        timeout=timedelta(seconds=60),
+        monotonic=lambda: 100.0,
+        sleep=lambda _: pytest.fail("no time is left"),
+        show=lambda _: None,
+        began=40.0,
+    )
+    assert ended == Ended(Exit.TIMED_OUT, "Gave up after 60 s of waiting.")
+
+
+def test_answer_that_cannot_be_read_ends_the_wait() -> None:
+    assert wait(looks(WAITING, Problem("Unreadable.", "Update.")))[0] == Ended(
+        Exit.NOT_AS_WANTED, "Unreadable. Update."
+    )
 
 
 def test_without_time_there_is_one_look() -> None:
