@@ -15,10 +15,10 @@ _LONGEST = Decimal(2**63 - 1).scaleb(-3)
 
 
 def parse_duration(text: str | None) -> timedelta | None:
-    """Read a duration as Go writes it; None where it is none, or longer than Go can read."""
+    """Read a duration as Go writes it; None where it is none. One that Go cannot hold counts as the longest that it can."""
     if text is None or not _DURATION.fullmatch(text):
         return None
     whole = Decimal(0)
     for number, unit in _DURATION_PART.findall(text):
         whole = _EXACT.fma(Decimal(number), _MICROSECONDS[unit], whole)
-    return timedelta(microseconds=int(_EXACT.to_integral_value(whole))) if whole <= _LONGEST else None
+    return timedelta(microseconds=int(_EXACT.to_integral_value(min(whole, _LONGEST))))

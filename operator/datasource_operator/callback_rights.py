@@ -240,9 +240,7 @@ class CallbackRights:
 
     def _is_as_wanted(self, scope: Scope, stands: Mapping[str, Mapping[int, bytes]]) -> bool:
         """Whether nothing is to be written. Then it need not be known whether we were told of every Datasource."""
-        namespaces = self._of(scope)
-        wanted = {namespace: self._namespaces[namespace].wanted() for namespace in namespaces}
-        return {namespace: roles for namespace, roles in wanted.items() if roles} == stands
+        return {each: roles for each in self._of(scope) if (roles := self._namespaces[each].wanted())} == stands
 
     def _of(self, scope: Scope) -> set[str]:
         return {namespace for namespace in self._namespaces if scope in {None, namespace}}

@@ -35,12 +35,12 @@ def test_duration_is_read_as_go_writes_it(text: str, duration: timedelta) -> Non
     assert parse_duration(text) == duration
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "90", "1d", "-1h", "1h ", "1 h", ".5h", "1.h", "1H", "1ms", "9999999999s", "\u0661s"]
-)
+@pytest.mark.parametrize("text", [None, "", "90", "1d", "-1h", "1h ", "1 h", ".5h", "1.h", "1H", "1ms", "\u0661s"])
 def test_whatever_else_is_none(text: str | None) -> None:
     assert parse_duration(text) is None
 
+
+LONGEST = timedelta(hours=2562047, minutes=47, seconds=16, microseconds=854776)
 
 LONG = {
     "one microsecond more than Go can hold": "2562047h47m16.854776s",
@@ -51,8 +51,8 @@ LONG = {
 
 
 @pytest.mark.parametrize("case", LONG)
-def test_what_is_too_long_for_go_is_none(case: str) -> None:
-    assert parse_duration(LONG[case]) is None
+def test_what_is_too_long_for_go_is_the_longest_that_it_can_hold(case: str) -> None:
+    assert parse_duration(LONG[case]) == LONGEST
 
 
 def test_many_digits_that_say_little_are_read() -> None:
@@ -65,7 +65,7 @@ def test_all_that_the_crd_takes_is_read_to_the_nearest_microsecond(text: str) ->
     seconds = sum(Fraction(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)([smh])", text))
     read = parse_duration(text)
     if seconds > Fraction(2**63 - 1, 10**9):
-        assert read is None
+        assert read == LONGEST
     else:
         assert read is not None
         assert abs(Fraction(read // timedelta(microseconds=1), 10**6) - seconds) <= Fraction(1, 2 * 10**6)
