@@ -21,6 +21,7 @@ LOOKING = (
             "faults",
             "gitops",
             "node",
+            "plugin",
             "release",
             "released",
             "soak",
