@@ -76,10 +76,7 @@ class Duration(click.ParamType[int]):
         if isinstance(value, int):
             return value
         text = str(value)
-        try:
-            found = parse_duration(f"{text}s" if text.isdecimal() else text)
-        except OverflowError:
-            found = timedelta.max
+        found = parse_duration(f"{text}s" if text.isdecimal() else text)
         if found is None:
             self.fail(f"{text!r} is no duration. Write it like 90s, 10m or 1h30m.", param, ctx)
         if found > _LONGEST:
