@@ -15,7 +15,7 @@ from datasource.api.names import CREDENTIAL_SUFFIX, LONGEST_NAME, TOKEN_SUFFIX, 
 from datasource.api.objects import Datasource, Metadata
 from datasource.records.contents import Contents, StoredCredential, contents_in, still_there
 from datasource.records.revocable_token import revocation_is_due
-from datasource.records.token_secret import StoredTokenSecret, read_stored
+from datasource.records.stored_token_secret import StoredTokenSecret, read_stored
 from datasource_operator import trimming
 from datasource_operator.packing import Packing, version_in
 from datasource_operator.served_scopes import Source

@@ -21,7 +21,7 @@ from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.records.credential import is_ours
 from datasource.records.effective import effective_oauth2
-from datasource.records.token_secret import read_stored
+from datasource.records.stored_token_secret import read_stored
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import (

@@ -14,7 +14,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialData, UnreadableCredential, is_ours, read_data
-from datasource.records.token_secret import StoredTokenSecret
+from datasource.records.stored_token_secret import StoredTokenSecret
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.obstacles import secret_conflict, secret_has_another_type
@@ -90,12 +90,11 @@ class TokenSecretWriter:
     async def look_for(self, key: Key, seen: Observed, name: str) -> Observed:
         """See whether a token Secret of that name stands, whatever watches show; returns what is known after it."""
         looked = replace(seen, names_looked_at=seen.names_looked_at | {name})
-        try:
-            found = await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)
-        except NotFound:
+        found = await self._live(key, name)
+        if found is None:
             return looked
-        if is_ours(found.metadata, key.name, Role.TOKEN):
-            await self._remember(key, found.metadata)
+        if is_ours(found, key.name, Role.TOKEN):
+            await self._remember(key, found)
         return self.observer.again(key, looked)
 
     async def _remember(self, key: Key, metadata: Metadata) -> None:
@@ -156,11 +155,8 @@ class TokenSecretWriter:
 
     async def _holder(self, key: Key, name: str) -> str | None:
         """Another Datasource that owns a token Secret, and is there: the Secret does not go by itself. None: there is none."""
-        try:
-            found = await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)
-        except NotFound:
-            return None
-        for owner in found.metadata.owner_references:
+        found = await self._live(key, name)
+        for owner in () if found is None else found.owner_references:
             other = self.cache.datasource(Key(key.namespace, owner.name))
             if other is not None and other.metadata.uid == owner.uid and owner.name != key.name:
                 return owner.name
@@ -178,17 +174,17 @@ class TokenSecretWriter:
                 SECRETS, key.namespace, stored.name, manifest, PartialObject, manager=FIELD_MANAGER
             )
         except (Conflict, Invalid):
-            if await self._stands(key, stored):
+            live = await self._live(key, stored.name)
+            if live is not None and live.uid == stored.uid:
                 raise
             self.cache.drop_secret_named(key, stored.name)
             raise Stale(f"Secret {stored.name} was deleted meanwhile") from None
 
-    async def _stands(self, key: Key, stored: StoredTokenSecret) -> bool:
+    async def _live(self, key: Key, name: str) -> Metadata | None:
         try:
-            live = await self.kube.get(SECRETS, key.namespace, stored.name, PartialObject, metadata_only=True)
+            return (await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)).metadata
         except NotFound:
-            return False
-        return live.metadata.uid == stored.uid
+            return None
 
     async def _patch(self, key: Key, name: str, patch: dict[str, object]) -> PartialObject:
         try:

@@ -21,7 +21,8 @@ from datasource.records.contents import Contents, Leaving, Readable, StoredCrede
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import Flow
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
+from datasource.records.stored_token_secret import StoredTokenSecret
+from datasource.records.token_secret import TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
 from datasource_operator.decisions.status import StatusSettings, wanted_status

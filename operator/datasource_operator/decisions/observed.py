@@ -19,8 +19,8 @@ from datasource.records.fingerprint import fingerprint
 from datasource.records.history import By, History
 from datasource.records.import_secret import ImportSecret
 from datasource.records.page_request import PageRequest, RequestKind
+from datasource.records.stored_token_secret import StoredTokenSecret
 from datasource.records.ticket import TicketScope, ticket_scope
-from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.acceptance import Acceptance
 
 

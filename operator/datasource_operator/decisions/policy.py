@@ -12,7 +12,8 @@ from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
 from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
+from datasource.records.stored_token_secret import StoredTokenSecret
+from datasource.records.token_secret import TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (

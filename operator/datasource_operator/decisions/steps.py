@@ -9,7 +9,8 @@ from datasource.api.secret_metadata import SecretMetadata
 from datasource.records.contents import Readable, StoredCredential
 from datasource.records.credential import Unreadable
 from datasource.records.import_secret import ImportSecret
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
+from datasource.records.stored_token_secret import StoredTokenSecret
+from datasource.records.token_secret import TokenSecretPlan
 from datasource_operator.decisions.observed import BY_ANNOTATION, Asked, Finding
 
 

@@ -14,7 +14,7 @@ from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.secret_labels import WrittenMetadata
-from datasource.records.token_secret import StoredTokenSecret
+from datasource.records.stored_token_secret import StoredTokenSecret
 from datasource_operator.packing import RECENT, Packing, version_in
 from tests.support.builders import NOW, OURS, credential, token_secret
 

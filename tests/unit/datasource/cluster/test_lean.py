@@ -16,7 +16,7 @@ from datasource.api.objects import (
     telling_owners,
 )
 from datasource.cluster.lean import USUAL, lean
-from datasource.records.token_secret import read_stored
+from datasource.records.stored_token_secret import read_stored
 
 MANY = 40_000
 USUAL_OBJECT: dict[str, Any] = {

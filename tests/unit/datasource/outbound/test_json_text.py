@@ -13,7 +13,7 @@ from datasource.cluster.answers import object_in
 from datasource.outbound.json_text import DEEPEST, read_json
 from datasource.records.contents import contents_in
 from datasource.records.credential import Unreadable
-from datasource.records.token_secret import read_stored
+from datasource.records.stored_token_secret import read_stored
 
 LEVELS = 9_990
 """The API server reads no more than ten thousand, the object around it included."""

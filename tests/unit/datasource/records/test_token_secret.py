@@ -6,17 +6,13 @@ import msgspec
 import pytest
 
 from datasource.api.names import FIELD_MANAGER
-from datasource.api.objects import ManagedFields, Metadata, Secret
+from datasource.api.objects import ManagedFields, Secret
 from datasource.api.spec import InvalidSpec, SpecProblem
 from datasource.records.credential import CredentialFacts
-from datasource.records.token_secret import (
-    LONGEST_SHARED,
-    StoredTokenSecret,
-    TokenSecretPlan,
-    plan_token_secret,
-    read_stored,
-)
+from datasource.records.stored_token_secret import read_stored
+from datasource.records.token_secret import TokenSecretPlan, plan_token_secret
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
+from tests.unit.datasource.records.test_stored_token_secret import managed
 
 TEMPLATE: dict[str, Any] = {
     "labels": {"app": "sales"},
@@ -53,18 +49,6 @@ def written(wanted: TokenSecretPlan, given_facts: CredentialFacts | None = None)
     """The Secret as the API server would give it back."""
     body = wanted.manifest(given_facts or facts(), credential_data())
     return msgspec.json.decode(msgspec.json.encode(body), type=Secret)
-
-
-def managed(*entries: ManagedFields, content: str = "c") -> StoredTokenSecret:
-    return read_stored(
-        Metadata(
-            name="sales-token",
-            uid="u-1",
-            resource_version="7",
-            annotations={"datasource.dev/content": content},
-            managed_fields=entries,
-        )
-    )
 
 
 def fields_v1(wanted: TokenSecretPlan, *more: str) -> dict[str, Any]:
@@ -195,14 +179,6 @@ def test_docker_config_that_is_no_json_object_is_told_before_the_write(text: str
 def test_docker_config_without_its_key_is_told_too() -> None:
     with pytest.raises(InvalidSpec, match="is no JSON object"):
         planned(type_="kubernetes.io/dockerconfigjson").manifest(facts(), credential_data())
-
-
-def test_copy_is_known_by_who_wrote_it() -> None:
-    ours = ManagedFields(manager=FIELD_MANAGER, operation="Update", fields_v1={"f:data": {"f:a": {}}})
-    theirs = ManagedFields(manager="kubectl-create", operation="Update", fields_v1={"f:data": {"f:a": {}}})
-    assert not managed(ours).is_copy
-    assert managed(theirs).is_copy
-    assert not managed(theirs, ours).is_copy
 
 
 def test_values_are_read_after_the_filters() -> None:
@@ -352,14 +328,6 @@ def test_undisturbed_secret_owns_exactly_the_planned_fields() -> None:
     assert wanted.removal_patch(read, "7") is None
 
 
-def test_fields_of_creation_and_of_applies_count_together() -> None:
-    read = managed(
-        ManagedFields(manager=FIELD_MANAGER, operation="Update", fields_v1={"f:data": {".": {}, "f:a": {}}}),
-        ManagedFields(manager=FIELD_MANAGER, operation="Apply", fields_v1={"f:data": {"f:b": {}}}),
-    )
-    assert read.fields == {"data/a", "data/b"}
-
-
 def test_field_that_somebody_took_over_is_not_ours_any_more() -> None:
     wanted = planned(TEMPLATE)
     tree = fields_v1(wanted)
@@ -369,28 +337,6 @@ def test_field_that_somebody_took_over_is_not_ours_any_more() -> None:
         ManagedFields(manager="kubectl-edit", operation="Update", fields_v1={"f:data": {"f:header": {}}}),
     )
     assert wanted.fields - read.fields == {"data/header"}
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(ManagedFields(manager="kubectl", fields_v1={"f:data": {"f:a": {}}}), id="of another manager"),
-        pytest.param(
-            ManagedFields(manager=FIELD_MANAGER, subresource="status", fields_v1={"f:data": {"f:a": {}}}),
-            id="of a subresource",
-        ),
-        pytest.param(ManagedFields(manager=FIELD_MANAGER), id="of nothing"),
-        pytest.param(ManagedFields(manager=FIELD_MANAGER, fields_v1={"f:metadata": None}), id="of null"),
-        pytest.param(ManagedFields(manager=FIELD_MANAGER, fields_v1={"f:type": {}}), id="of something else"),
-    ],
-)
-def test_entry_says_nothing_of_our_fields(entry: ManagedFields) -> None:
-    assert managed(entry).fields == frozenset()
-
-
-def test_keys_with_odd_names_are_told_by_their_prefix_alone() -> None:
-    read = managed(ManagedFields(manager=FIELD_MANAGER, fields_v1={"f:data": {"f:f:x": {}, "f:a/b": {}, "k:{}": {}}}))
-    assert read.fields == {"data/f:x", "data/a/b"}
 
 
 def test_what_an_earlier_template_put_in_is_taken_out() -> None:
@@ -405,18 +351,6 @@ def test_what_an_earlier_template_put_in_is_taken_out() -> None:
         },
         "data": {"old": None},
     }
-
-
-def test_what_is_read_of_a_secret_is_enough_to_delete_exactly_it() -> None:
-    read = managed(content="c-1")
-    assert (read.name, read.uid, read.resource_version, read.content, read.owners) == (
-        "sales-token",
-        "u-1",
-        "7",
-        "c-1",
-        (),
-    )
-    assert read_stored(Metadata(name="a")).content == ""
 
 
 def test_captured_fields_are_variables_of_the_template() -> None:
@@ -434,13 +368,3 @@ def test_captured_fields_are_variables_of_the_template() -> None:
     body = wanted.manifest(facts(), data)
     made = msgspec.json.decode(msgspec.json.encode(body), type=Secret)
     assert made.value("where") == "https://shop.example.com[]"
-
-
-@pytest.mark.parametrize(("length", "is_shared"), [(10, True), (LONGEST_SHARED, False)])
-def test_few_fields_are_kept_once_and_many_no_longer_than_their_secret(length: int, is_shared: bool) -> None:
-    tree: dict[str, Any] = {"f:data": {f"f:{'k' * length}": {}}}
-    one, another = (
-        managed(ManagedFields(manager=FIELD_MANAGER, operation="Apply", fields_v1=dict(tree))) for _ in range(2)
-    )
-    assert one.fields == another.fields
-    assert (one.fields is another.fields) == is_shared

@@ -13,7 +13,7 @@ from datasource.api.spec import Spec
 from datasource.api.states import Progress, Reason, State
 from datasource.records.contents import Readable, StoredCredential, seen_from
 from datasource.records.credential import Unreadable
-from datasource.records.token_secret import StoredTokenSecret
+from datasource.records.stored_token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import is_destructive, next_step
