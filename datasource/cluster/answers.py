@@ -5,11 +5,13 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import Status, Unavailable, api_error
 from datasource.cluster.lean import lean
 
 T = TypeVar("T")
+
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""The annotation of the bookmark that ends a streaming list (metav1.InitialEventsAnnotationKey)."""
 
 
 class ListMetadata(msgspec.Struct, rename="camel"):
@@ -37,6 +39,8 @@ class WatchEvent(Generic[T]):
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: T
+    ends_list: bool = False
+    """Whether it is the BOOKMARK after all that there is."""
 
 
 def decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
@@ -64,8 +68,8 @@ def object_in(content: bytes | msgspec.Raw, type_: type[T]) -> T:
     return decoded(content, type_)
 
 
-def watch_event(line: bytes) -> WatchEvent[PartialObject]:
-    """One line of a watch of metadata.
+def watch_event(line: bytes, type_: type[T]) -> WatchEvent[T]:
+    """One line of a watch. What the type needs besides `metadata` must have a default: a bookmark has nothing else.
 
     Raises:
         ApiError: it tells of an error.
@@ -76,17 +80,16 @@ def watch_event(line: bytes) -> WatchEvent[PartialObject]:
         status = decoded(event.object, Status)
         raise api_error(status.code or 500, status)
     if event.type == "BOOKMARK":
-        return WatchEvent("BOOKMARK", decoded(event.object, _Bookmark).as_object())
-    return WatchEvent(event.type, object_in(event.object, PartialObject))
+        metadata = decoded(event.object, _Bookmark).metadata
+        raw = {"metadata": {"name": "", "resourceVersion": metadata.resource_version}}
+        return WatchEvent("BOOKMARK", msgspec.convert(raw, type_), metadata.annotations.get(_INITIAL_EVENTS_END) == "true")
+    return WatchEvent(event.type, object_in(event.object, type_))
 
 
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):
     resource_version: str
+    annotations: dict[str, str] = {}
 
 
 class _Bookmark(msgspec.Struct):
     metadata: _BookmarkMetadata
-
-    def as_object(self) -> PartialObject:
-        raw = {"metadata": {"name": "", "resourceVersion": self.metadata.resource_version}}
-        return msgspec.convert(raw, PartialObject)

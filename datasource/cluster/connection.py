@@ -116,12 +116,12 @@ class Connection:
         return content
 
     async def watch(
-        self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]
+        self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str], silence: timedelta = SILENCE_TIMEOUT
     ) -> AsyncGenerator[bytes, None]:
-        """Begin a watch; returns line after line until the API server ends it."""
+        """Begin a watch; returns line after line until the API server ends it, or says nothing for as long as `silence`."""
         all_headers = {**headers, **await self._authorization()}
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_TIMEOUT.total_seconds(), sock_read=SILENCE_TIMEOUT.total_seconds()
+            total=None, sock_connect=CONNECT_TIMEOUT.total_seconds(), sock_read=silence.total_seconds()
         )
         try:
             async with self._watches.get(
@@ -129,11 +129,12 @@ class Connection:
             ) as response:
                 if response.status >= 300:
                     raise refusal(response.status, await response.read(), response.headers.get("Retry-After"))
-                async for line in _lines(response.content):
+                async for line in lines_of(response.content.iter_any()):
                     self.answered_at = time.monotonic()
                     yield line
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"watch of {path.rpartition('/')[2]}: {type(error).__name__}: {error}") from error
+            kind = TimedOut if isinstance(error, aiohttp.SocketTimeoutError) else Unavailable
+            raise kind(f"watch of {path.rpartition('/')[2]}: {type(error).__name__}: {error}") from error
 
     async def _send(
         self,
@@ -203,10 +204,10 @@ async def _content(response: aiohttp.ClientResponse, most_bytes: float) -> bytes
     return bytes(read)
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Lines of any length: a StreamReader's own iteration gives up at its buffer's size."""
     pending = bytearray()
-    async for chunk in stream.iter_any():
+    async for chunk in chunks:
         pending += chunk
         *lines, rest = pending.split(b"\n")
         pending = bytearray(rest)

@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import msgspec
 from datasource.api.objects import PartialObject
 from datasource.cluster.answers import ListOf, WatchEvent, decoded, object_in, watch_event
 from datasource.cluster.api_errors import ApiError, NotFound
-from datasource.cluster.connection import Connection, TimedOut, TooLarge
+from datasource.cluster.connection import SILENCE_TIMEOUT, Connection, TimedOut, TooLarge
 from datasource.cluster.resources import Resource
 from datasource.cluster.tables import TABLE_ONLY, Table, TablePage
 
@@ -32,6 +33,9 @@ PAGES_AT_A_TIME = 4
 
 FEWER = 8
 """Times fewer objects are asked for where a page was too large, or took too long."""
+
+STREAMING_LIST = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+"""What a watch is asked for besides, so that it begins with all that there is (metav1.ListOptions)."""
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -270,24 +274,28 @@ class Kube:
         field_selector: str,
         resource_version: str,
         label_selector: str = "",
+        silence: timedelta = SILENCE_TIMEOUT,
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
         """Watch metadata only from a resourceVersion on; ends when the API server ends it.
 
+        Without a resourceVersion it begins with a streaming list: all that there is, and a BOOKMARK with `ends_list`.
+
         Raises:
             Expired: list again.
-            Unavailable: the connection broke, or nothing came for longer than bookmarks allow.
+            Unavailable: the connection broke, or nothing came for as long as `silence`.
         """
+        begin = {"resourceVersion": resource_version} if resource_version else STREAMING_LIST
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads the reconnects of many watches
             "fieldSelector": field_selector,
-            "resourceVersion": resource_version,
-        } | _labelled(label_selector)
-        watch = self._connection.watch(resource.path(namespace), params=params, headers={"Accept": _METADATA_ONLY})
+        } | begin | _labelled(label_selector)
+        headers = {"Accept": _METADATA_ONLY}
+        watch = self._connection.watch(resource.path(namespace), params=params, headers=headers, silence=silence)
         async with aclosing(watch) as lines:
             async for line in lines:
-                yield watch_event(line)
+                yield watch_event(line, PartialObject)
 
 
 def _took_too_long(error: TimedOut | ApiError) -> bool:

@@ -20,6 +20,7 @@ from yarl import URL
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import FEWER, LARGEST_PAGE
 from datasource.cluster.lean import USUAL, lean
+from datasource_operator.streamed_datasources import StreamedDatasources
 
 LISTS_AT_A_TIME = 4
 """Pages of Datasources that are in memory at one time. kopf lists all namespaces that are served at once."""
@@ -58,12 +59,18 @@ class BoundedLists:
     is_for_datasources: Callable[[URL], bool]
     listed: Callable[[Datasource], None]
     """Told of each Datasource of a list."""
+    gone: Callable[[Datasource], None] = lambda _: None
+    """Told of each that is deleted while a list is read."""
     patience: timedelta = PATIENCE
+    _streamed: StreamedDatasources = field(init=False)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
     _sizes: dict[str, int] = field(default_factory=dict)
     """By path: of how many the next page of a list is asked for, by how large those before were."""
     _most: dict[str, int] = field(default_factory=dict)
     """By path, where pages did not come in time: of how many the next one may be."""
+
+    def __post_init__(self) -> None:
+        self._streamed = StreamedDatasources(self.listed, self.gone, self.patience)
 
     async def ask(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """A middleware of aiohttp: has each list answered in its turn, with the body read, and as much of it as is bounded."""
@@ -73,6 +80,8 @@ class BoundedLists:
             async with asyncio.timeout(self.patience.total_seconds()):
                 return await send(request)
         async with self._places:
+            if (streamed := await self._streamed.ask(request, send)) is not None:
+                return streamed
             response = await self._page(request, send)
             if response.status == HTTPStatus.GONE and "continue" in request.url.query:
                 # A list that lasts until etcd's next compaction. kopf would end at a 410; after this error it lists again.

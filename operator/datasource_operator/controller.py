@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ import structlog
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.streaming_lists import StreamingLists
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.audit import AuditLog
 from datasource.process.clock import utc_now
@@ -148,10 +150,10 @@ class Controller:
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
         self._refresher.sender.answered = self._pool.answered
+        lists = StreamingLists(self.kube)
         watches = [
-            SecretWatch(self.kube, self._mirror(source), namespace, source, self._secret_changed, self.served)
-            for namespace in self.scopes
-            for source in WATCHED
+            SecretWatch(lists, self._mirror(source), namespace, source, self._secret_changed, self.served)
+            for namespace, source in product(self.scopes, WATCHED)
         ]
         self.watches = SecretWatches(watches, self.monotonic)
 

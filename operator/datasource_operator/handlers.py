@@ -80,8 +80,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.queueing.idle_timeout = 0.02
-    # A list waits for its turn, too; how long one page may take is bounded there.
-    settings.networking.request_timeout = 120
+    # A list waits for its turn, and may be long; how long it may be silent is bounded in the session.
+    settings.networking.request_timeout = None
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = Backoffs()
     # By default kopf asks for all at once. One may have 1.5 MiB, and the API server prepares the whole page.

@@ -44,6 +44,8 @@ class DatasourceRequests:
     monotonic: Callable[[], float] = time.monotonic
     listed: Callable[[Datasource], None] = lambda _: None
     """Told of each Datasource that a list shows; kopf tells only of those that change later."""
+    gone: Callable[[Datasource], None] = lambda _: None
+    """Told of each that is deleted while a list is read."""
     alive_at: float = field(init=False)
     """When one of them last came to anything, by the monotonic clock; before the first, when we began."""
     login_was_refused: bool = False
@@ -60,7 +62,7 @@ class DatasourceRequests:
         trace.on_request_end.append(self._answered)
         trace.on_request_exception.append(self._failed)
         token = bearer_token(configuration)
-        lists = BoundedLists(_is_for_datasources, self._listed)
+        lists = BoundedLists(_is_for_datasources, self._listed, self._gone)
         return aiohttp.ClientSession(
             middlewares=[lists.ask],
             response_class=lists.response_class,
@@ -72,9 +74,17 @@ class DatasourceRequests:
         )
 
     def _listed(self, datasource: Datasource) -> None:
+        self._tell(self.listed, datasource)
+
+    def _gone(self, datasource: Datasource) -> None:
+        self._tell(self.gone, datasource)
+
+    def _tell(self, of: Callable[[Datasource], None], datasource: Datasource) -> None:
         """Whatever a tenant may write into one, all others are seen."""
+        # A list may take longer than a watch may be silent before it counts as stalled.
+        self.alive_at = self.monotonic()
         try:
-            self.listed(datasource)
+            of(datasource)
         except Exception:
             where = f"{datasource.metadata.namespace}/{datasource.metadata.name}"
             logger.exception("a Datasource is passed over: what it says cannot be dealt with", datasource=where)

@@ -6,7 +6,7 @@ Three types of Secrets are ours. A token Secret of another type is found by a la
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -14,9 +14,10 @@ import structlog
 
 from datasource.api.names import CREDENTIAL_SUFFIX, TOKEN_LABELS, Annotation, Role, SecretType
 from datasource.api.objects import Metadata, PartialObject
+from datasource.cluster.answers import WatchEvent
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound, Unavailable
-from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
+from datasource.cluster.streaming_lists import CutShort, Selection, StreamingLists
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Key
 from datasource_operator.metrics import seconds_since
@@ -28,24 +29,20 @@ logger = structlog.get_logger(__name__)
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=30), no_jitter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Selectors:
-    fields: str
-    labels: str = ""
-
-
-_SELECTORS = {
-    Source.CREDENTIALS: _Selectors(f"type={SecretType.CREDENTIAL}"),
-    Source.TOKENS: _Selectors(f"type={SecretType.TOKEN}"),
+_SELECTIONS = {
+    Source.CREDENTIALS: Selection(SECRETS, None, f"type={SecretType.CREDENTIAL}"),
+    Source.TOKENS: Selection(SECRETS, None, f"type={SecretType.TOKEN}"),
     # Token and credential Secrets are left out here, also with this label: the watches of their types show them.
-    Source.OTHER_TOKENS: _Selectors(
+    Source.OTHER_TOKENS: Selection(
+        SECRETS,
+        None,
         f"type!={SecretType.TOKEN},type!={SecretType.CREDENTIAL}",
         ",".join(f"{key}={value}" for key, value in TOKEN_LABELS.items()),
     ),
-    Source.IMPORTS: _Selectors(f"type={SecretType.IMPORT}"),
+    Source.IMPORTS: Selection(SECRETS, None, f"type={SecretType.IMPORT}"),
 }
 
-WATCHED = tuple(_SELECTORS)
+WATCHED = tuple(_SELECTIONS)
 """The kinds of Secrets that are watched in each scope."""
 
 
@@ -72,7 +69,7 @@ class Mirror(Protocol):
 class SecretWatch:
     """Copies the metadata of one kind of Secret in one namespace (None: all) to the cache. Calls `changed` for each change."""
 
-    kube: Kube
+    lists: StreamingLists
     cache: Mirror
     namespace: str | None
     source: Source
@@ -99,14 +96,17 @@ class SecretWatch:
 
     async def run(self) -> None:
         """List, then watch, for ever; after any failure list again."""
-        failures = 0
+        failures, in_pages = 0, False
         while True:
             self.alive_at = self.monotonic()
             try:
-                resource_version = await self._list()
+                resource_version = await self._list(in_pages=in_pages)
                 self.scopes.listed(self.namespace, self.source)
-                failures = 0
+                failures, in_pages = 0, False
                 await self._watch(resource_version)
+            except CutShort as error:
+                logger.info("a list was cut short, reading it in pages", what=self.source, error=str(error))
+                in_pages = True
             except Expired:
                 logger.info("watch expired, listing again", what=self.source)
             except (ApiError, Unavailable) as error:
@@ -123,18 +123,19 @@ class SecretWatch:
                 await asyncio.sleep(_BACKOFF.pause(failures).total_seconds())
                 failures += 1
 
-    async def _list(self) -> str:
+    async def _list(self, *, in_pages: bool = False) -> str:
         # Hashes of the Secrets that were known before. A second table of all names would take more memory.
         missing = {hash((key.namespace, name)) for key, name in self._known()}
-        resource_version, selectors = "", _SELECTORS[self.source]
-        async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
-            SECRETS, self.namespace, field_selector=selectors.fields, label_selector=selectors.labels
-        ):
-            # A list of many pages may take longer than a watch may be silent before it counts as stalled.
+        resource_version = ""
+        async for event in self.lists.events(self._selection, in_pages=in_pages):
+            # A list may take longer than a watch may be silent before it counts as stalled.
             self.alive_at = self.heard_at = self.monotonic()
-            for item in page:
-                missing.discard(hash((item.metadata.namespace, item.metadata.name)))
-                self._see(item)
+            metadata = event.object.metadata
+            if event.ends_list:
+                resource_version = metadata.resource_version
+            elif event.type != "DELETED":
+                missing.discard(hash((metadata.namespace, metadata.name)))
+            self._take(event)
         self._drop(missing)
         if int(resource_version) < self._newest and not self.history_went_back:
             self.history_went_back = True
@@ -146,6 +147,10 @@ class SecretWatch:
             )
         self._newest = max(self._newest, int(resource_version))
         return resource_version
+
+    @property
+    def _selection(self) -> Selection:
+        return replace(_SELECTIONS[self.source], namespace=self.namespace)
 
     def _known(self) -> Iterator[tuple[Key, str]]:
         """The known Secrets of this source and namespace: the Datasource and the name of each."""
@@ -160,25 +165,28 @@ class SecretWatch:
                 self.changed(key)
 
     async def _watch(self, resource_version: str) -> None:
-        selectors = _SELECTORS[self.source]
+        selection = self._selection
         while True:
-            async for event in self.kube.watch_metadata(
-                SECRETS,
-                self.namespace,
-                field_selector=selectors.fields,
-                label_selector=selectors.labels,
+            async for event in self.lists.kube.watch_metadata(
+                selection.resource,
+                selection.namespace,
+                field_selector=selection.fields,
+                label_selector=selection.labels,
                 resource_version=resource_version,
             ):
                 self.alive_at = self.heard_at = self.monotonic()
                 resource_version = event.object.metadata.resource_version
                 self._newest = max(self._newest, int(resource_version))
-                match event.type:
-                    case "ADDED" | "MODIFIED":
-                        self._see(event.object)
-                    case "DELETED" if self._may_be_ours(event.object):
-                        self._tell(self.cache.drop_secret(event.object.metadata))
-                    case "DELETED" | "BOOKMARK":
-                        pass
+                self._take(event)
+
+    def _take(self, event: WatchEvent[PartialObject]) -> None:
+        match event.type:
+            case "ADDED" | "MODIFIED":
+                self._see(event.object)
+            case "DELETED" if self._may_be_ours(event.object):
+                self._tell(self.cache.drop_secret(event.object.metadata))
+            case "DELETED" | "BOOKMARK":
+                pass
 
     def _may_be_ours(self, item: PartialObject) -> bool:
         """Whether a Secret may be ours. A type of ours is enough, because the type of a Secret cannot change.

@@ -98,7 +98,9 @@ class Serving:
         settings = msgspec.structs.replace(self.settings, rights_outlive_namespaces=outlive)
         controller = Controller(self.kube, self.transport, settings, self.journal)
         elector = LeaseElector(self.lease_kube, self.settings.system_namespace)
-        requests = DatasourceRequests(controller.served, listed=controller.datasource_changed)
+        requests = DatasourceRequests(
+            controller.served, listed=controller.datasource_changed, gone=controller.datasource_deleted
+        )
         collector = OperatorCollector(
             cache=controller.cache,
             workload=controller.workload,

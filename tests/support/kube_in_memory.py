@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
-from datasource.api.objects import PartialObject
+from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.answers import WatchEvent
+from datasource.cluster.connection import SILENCE_TIMEOUT
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
 from tests.support.api_in_memory import Address, ApiServerInMemory
@@ -158,7 +160,15 @@ class KubeInMemory(Kube):
         field_selector: str,
         resource_version: str,
         label_selector: str = "",
+        silence: timedelta = SILENCE_TIMEOUT,
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
+        if not resource_version:
+            list_ = partial(self.server.listed, resource, namespace, field_selector, label_selector=label_selector)
+            found, resource_version = await self.requested(Call("list", resource, namespace or "", ""), list_)
+            for each in found:
+                yield WatchEvent("ADDED", self._metadata_of(resource, each))
+            end = PartialObject(Metadata(name="", resource_version=resource_version))
+            yield WatchEvent("BOOKMARK", end, ends_list=True)
         since, more = int(resource_version), asyncio.Event()
         self.server.changed.append(more.set)
         try:
