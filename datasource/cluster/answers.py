@@ -82,7 +82,8 @@ def watch_event(line: bytes, type_: type[T]) -> WatchEvent[T]:
     if event.type == "BOOKMARK":
         metadata = decoded(event.object, _Bookmark).metadata
         raw = {"metadata": {"name": "", "resourceVersion": metadata.resource_version}}
-        return WatchEvent("BOOKMARK", msgspec.convert(raw, type_), metadata.annotations.get(_INITIAL_EVENTS_END) == "true")
+        ends_list = metadata.annotations.get(_INITIAL_EVENTS_END) == "true"
+        return WatchEvent("BOOKMARK", msgspec.convert(raw, type_), ends_list)
     return WatchEvent(event.type, object_in(event.object, type_))
 
 

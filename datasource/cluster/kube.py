@@ -284,13 +284,13 @@ class Kube:
             Expired: list again.
             Unavailable: the connection broke, or nothing came for as long as `silence`.
         """
-        begin = {"resourceVersion": resource_version} if resource_version else STREAMING_LIST
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads the reconnects of many watches
             "fieldSelector": field_selector,
-        } | begin | _labelled(label_selector)
+            **({"resourceVersion": resource_version} if resource_version else STREAMING_LIST),
+        } | _labelled(label_selector)
         headers = {"Accept": _METADATA_ONLY}
         watch = self._connection.watch(resource.path(namespace), params=params, headers=headers, silence=silence)
         async with aclosing(watch) as lines:

@@ -1,7 +1,7 @@
 """I/O: lists that come as a watch: all that there is, an object at a time, and then a bookmark that says so.
 
-The API server answers them from its memory. For each page of another list it walks over all objects that are left, or reads them
-from etcd. Not each API server has streaming lists, so there are pages, too
+The API server answers them from its memory. For each page of a usual list it walks over all objects that are left, or reads
+them from etcd. Not each API server has streaming lists, so there are pages, too
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists).
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from datasource.api.names import Annotation, Role
 from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.answers import WatchEvent
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
+from datasource.cluster.connection import SILENCE_TIMEOUT
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
+from datasource.cluster.streaming_lists import StreamingLists
 from datasource_operator.cache import Cache, Key
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes, Source
@@ -30,8 +33,13 @@ class OnePage(KubeInMemory):
             await asyncio.Event().wait()
 
 
+def in_pages(kube: Kube) -> StreamingLists:
+    """The lists of an API server that has no streaming lists."""
+    return StreamingLists(kube, _can=False)
+
+
 def watch_on(kube: Kube, clock: Clock, served: ServedScopes) -> SecretWatch:
-    return SecretWatch(kube, Cache(), "shop", Source.TOKENS, lambda _: None, served, clock)
+    return SecretWatch(in_pages(kube), Cache(), "shop", Source.TOKENS, lambda _: None, served, clock)
 
 
 async def begun(watch: SecretWatch) -> None:
@@ -98,6 +106,7 @@ class Versions(Kube):
         field_selector: str,
         resource_version: str,
         label_selector: str = "",
+        silence: timedelta = SILENCE_TIMEOUT,
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
         for version in self.told:
             yield WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)))
@@ -151,8 +160,8 @@ class Telling(Versions):
 
 
 async def test_secret_that_cannot_be_dealt_with_keeps_no_other_from_being_seen() -> None:
-    cache = BrokenFor()
-    watch = SecretWatch(Telling([], []), cache, "shop", Source.TOKENS, lambda _: None, ServedScopes(("shop",)), Clock())
+    cache, lists = BrokenFor(), in_pages(Telling([], []))
+    watch = SecretWatch(lists, cache, "shop", Source.TOKENS, lambda _: None, ServedScopes(("shop",)), Clock())
     await begun(watch)
     assert [key.name for key, _ in cache.secret_names(Source.TOKENS)] == ["listed", "watched"]
 
@@ -182,7 +191,9 @@ async def test_a_list_ends_what_it_no_longer_has_and_nothing_else() -> None:
     for each in (stays, gone, elsewhere):
         cache.store_secret(each)
     kube = Listed(stays, lambda: cache.store_secret(comes))
-    await SecretWatch(kube, cache, "shop", Source.TOKENS, changed.append, ServedScopes(("shop",)), Clock())._list()
+    await SecretWatch(
+        in_pages(kube), cache, "shop", Source.TOKENS, changed.append, ServedScopes(("shop",)), Clock()
+    )._list()
     assert changed == [Key("shop", "gone")]
     assert {name for _, name in cache.secret_names(Source.TOKENS)} == {"stays-token", "comes-token", "gone-token"}
     assert cache.owner(elsewhere) == Key("other", "gone")

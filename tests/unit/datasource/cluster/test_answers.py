@@ -24,12 +24,12 @@ def test_what_is_no_object_is_no_answer_of_the_api_server(text: bytes) -> None:
 def test_large_object_of_a_watch_comes_without_what_nobody_reads() -> None:
     labels = {str(number): "" for number in range(20_000)}
     item = {"metadata": {"name": "a", "resourceVersion": "7", "labels": labels}}
-    event = watch_event(json.dumps({"type": "MODIFIED", "object": item}).encode())
+    event = watch_event(json.dumps({"type": "MODIFIED", "object": item}).encode(), PartialObject)
     assert (event.type, event.object.metadata.name, event.object.metadata.labels) == ("MODIFIED", "a", {})
 
 
 def test_error_and_bookmark_of_a_watch_are_told() -> None:
     with pytest.raises(Expired):
-        watch_event(b'{"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}')
-    bookmark = watch_event(b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}')
+        watch_event(b'{"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}', PartialObject)
+    bookmark = watch_event(b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}', PartialObject)
     assert bookmark.object.metadata.resource_version == "9"
