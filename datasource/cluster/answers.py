@@ -1,5 +1,6 @@
 """What the API server answers: lists, events of watches and objects, decoded straight into structs. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -55,21 +56,23 @@ def decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
         raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
 
 
-def object_in(content: bytes | msgspec.Raw, type_: type[T]) -> T:
-    """The same of an object, which may be large.
+def object_in(content: bytes | msgspec.Raw, type_: type[T], *, unread: Collection[str] = ("labels",)) -> T:
+    """The same of an object, which may be large: what stands in `unread` of its metadata is then passed over.
 
     Raises:
         Unavailable: as above.
     """
     try:
-        content = lean(content)
+        content = lean(content, unread=unread)
     except (ValueError, RecursionError) as error:
         raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
     return decoded(content, type_)
 
 
-def watch_event(line: bytes, type_: type[T]) -> WatchEvent[T]:
+def watch_event(line: bytes, type_: type[T], *, unread: Collection[str] = ("labels",)) -> WatchEvent[T]:
     """One line of a watch. What the type needs besides `metadata` must have a default: a bookmark has nothing else.
+
+    What stands in `unread` of the metadata of a large object is passed over.
 
     Raises:
         ApiError: it tells of an error.
@@ -84,7 +87,7 @@ def watch_event(line: bytes, type_: type[T]) -> WatchEvent[T]:
         raw = {"metadata": {"name": "", "resourceVersion": metadata.resource_version}}
         ends_list = metadata.annotations.get(_INITIAL_EVENTS_END) == "true"
         return WatchEvent("BOOKMARK", msgspec.convert(raw, type_), ends_list)
-    return WatchEvent(event.type, object_in(event.object, type_))
+    return WatchEvent(event.type, object_in(event.object, type_, unread=unread))
 
 
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):

@@ -20,7 +20,7 @@ from yarl import URL
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import FEWER, LARGEST_PAGE
 from datasource.cluster.lean import USUAL, lean
-from datasource_operator.streamed_datasources import StreamedDatasources
+from datasource_operator.streamed_datasources import UNREAD, StreamedDatasources
 
 LISTS_AT_A_TIME = 4
 """Pages of Datasources that are in memory at one time. kopf lists all namespaces that are served at once."""
@@ -33,9 +33,6 @@ PATIENCE = timedelta(seconds=20)
 
 _IN_ONE_PIECE = 32 * 1024
 """Bytes of a page that are read before others have their turn."""
-
-_UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
-"""Nobody here reads them."""
 
 
 class _List(msgspec.Struct, rename="camel"):
@@ -159,7 +156,7 @@ async def read_list(body: bytes, listed: Callable[[Datasource], None]) -> bytes:
     try:
         page, read = msgspec.json.decode(body, type=_List), 0
         for each in page.items or ():
-            listed(msgspec.json.decode(lean(each, unread=_UNREAD), type=Datasource))
+            listed(msgspec.json.decode(lean(each, unread=UNREAD), type=Datasource))
             read += memoryview(each).nbytes
             if read >= _IN_ONE_PIECE:
                 # A tenant may have made each as large as it can be.
@@ -201,7 +198,7 @@ def _lean_event(line: bytes) -> bytes:
         return line
     try:
         event = msgspec.json.decode(line, type=_Event)
-        return msgspec.json.encode({"type": event.type, "object": msgspec.Raw(lean(event.object, unread=_UNREAD))})
+        return msgspec.json.encode({"type": event.type, "object": msgspec.Raw(lean(event.object, unread=UNREAD))})
     except ValueError:
         # Not for us to judge.
         return line

@@ -25,6 +25,9 @@ logger = structlog.get_logger(__name__)
 
 _AS_WATCH = {"watch": "true", "allowWatchBookmarks": "true"} | STREAMING_LIST
 
+UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
+"""Nobody here reads them."""
+
 _READ_AT_A_TIME = 2**18
 """Bytes."""
 
@@ -69,7 +72,7 @@ class StreamedDatasources:
         """Read up to the end of the list; returns the resourceVersion to watch from."""
         loop = asyncio.get_running_loop()
         async for line in lines_of(_each_renews(limit, self.patience, chunks, loop)):
-            event = watch_event(line, Datasource)
+            event = watch_event(line, Datasource, unread=UNREAD)
             if event.ends_list:
                 return event.object.metadata.resource_version
             match event.type:

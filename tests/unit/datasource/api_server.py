@@ -149,6 +149,21 @@ def fails(status: int, reason: str, message: str = "no", *, headers: Mapping[str
     return json_reply(body, status, headers=headers)
 
 
+NO_STREAMS = fails(
+    422, "Invalid", "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+)
+"""How an API server without streaming lists answers to who asks for one."""
+
+
+def only_in_pages(reply: Reply) -> Reply:
+    """The same, but that it has no streaming lists."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (NO_STREAMS if "sendInitialEvents" in request.query else reply)(request)
+
+    return answer
+
+
 def cuts() -> Reply:
     """Reads the request and resets the connection."""
 
@@ -173,7 +188,7 @@ def streams(*parts: bytes | asyncio.Event, then_cut: bool = False) -> Reply:
     """Answers in chunks, as a watch does; an Event among them is waited for."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         for part in parts:
             if isinstance(part, asyncio.Event):

@@ -27,7 +27,7 @@ from datasource_operator.handlers import configure
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.trimming import trimmed
-from tests.unit.datasource.api_server import ApiServer, Reply, json_reply
+from tests.unit.datasource.api_server import ApiServer, Reply, json_reply, only_in_pages
 
 ONE = DATASOURCES.path("shop")
 ALL = DATASOURCES.path(None)
@@ -57,7 +57,7 @@ def _list(*items: dict[str, Any]) -> dict[str, Any]:
 async def _asked(
     reply: Reply, path: str, times: int = 1, *, listed: Callable[[Datasource], None] = lambda _: None
 ) -> list[Any]:
-    async with ApiServer(reply) as server:
+    async with ApiServer(only_in_pages(reply)) as server:
         requests = DatasourceRequests(ServedScopes((None,)), listed=listed)
         async with requests.session(await login(str(server.kubeconfig))) as session:
 
@@ -88,7 +88,7 @@ async def test_list_whose_continue_token_expired_is_read_again_by_kopf() -> None
         told = {"resourceVersion": "9", "continue": "" if token else "old"}
         return web.json_response(_list(_listed(1)) | {"metadata": told})
 
-    async with ApiServer(reply) as server:
+    async with ApiServer(only_in_pages(reply)) as server:
         settings, listed = kopf.OperatorSettings(), False
         configure(settings)
         requests, connection = DatasourceRequests(ServedScopes((None,))), await login(str(server.kubeconfig))
@@ -189,7 +189,7 @@ def _pages_of(number: int, *, bytes_each: int = 10, slow_above: int = 1000) -> t
         told = {"resourceVersion": "9", "continue": str(start + limit) if start + limit < number else ""}
         return web.json_response(_list(*items) | {"metadata": told})
 
-    return answer, asked
+    return only_in_pages(answer), asked
 
 
 async def _all_names(lists: BoundedLists, server: ApiServer, *, limit: int = FIRST_PAGE) -> list[str]:

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from datasource.api.names import Annotation, Role
 from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.answers import WatchEvent
-from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
+from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound, Unavailable
 from datasource.cluster.connection import SILENCE_TIMEOUT
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
@@ -22,15 +23,16 @@ from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
 
-class OnePage(KubeInMemory):
-    """Answers a list with one page, and never with the next one."""
+class Halfway(KubeInMemory):
+    """Shows one Secret of a list, and never the next one."""
 
-    async def metadata_pages(
-        self, *arguments: Any, **keywords: Any
-    ) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
-        async for page in super().metadata_pages(*arguments, **keywords):
-            yield page
-            await asyncio.Event().wait()
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
+        yield [token_secret("first")], "7"
+        await asyncio.Event().wait()
+
+    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent[PartialObject]]:
+        yield WatchEvent("ADDED", token_secret("first"))
+        await asyncio.Event().wait()
 
 
 def in_pages(kube: Kube) -> StreamingLists:
@@ -45,7 +47,7 @@ def watch_on(kube: Kube, clock: Clock, served: ServedScopes) -> SecretWatch:
 async def begun(watch: SecretWatch) -> None:
     """Let it run until it waits for something."""
     task = asyncio.create_task(watch.run())
-    for _ in range(20):
+    for _ in range(40):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
@@ -67,15 +69,17 @@ async def test_what_passes_by_itself_is_no_refusal() -> None:
     assert served.unreadable() == {}
 
 
-async def test_each_page_of_a_long_list_is_a_sign_of_life() -> None:
+@pytest.mark.parametrize("in_pages", [True, False])
+async def test_each_part_of_a_long_list_is_a_sign_of_life(in_pages: bool) -> None:
     """A list may take longer than liveness waits for a watch; a restart would only begin it anew."""
     clock = Clock()
-    watch = watch_on(OnePage(), clock, ServedScopes(("shop",)))
-    pages = watch._list()
+    lists = StreamingLists(Halfway())
+    watch = SecretWatch(lists, Cache(), "shop", Source.TOKENS, lambda _: None, ServedScopes(("shop",)), clock)
+    listing = watch._list(in_pages=in_pages)
     clock.now += 1000
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await pages
+            await listing
     assert watch.alive_at == watch.heard_at == clock()
 
 
@@ -198,3 +202,79 @@ async def test_a_list_ends_what_it_no_longer_has_and_nothing_else() -> None:
     assert {name for _, name in cache.secret_names(Source.TOKENS)} == {"stays-token", "comes-token", "gone-token"}
     assert cache.owner(elsewhere) == Key("other", "gone")
     assert cache.owner(gone) is None
+
+
+class Streaming(KubeInMemory):
+    """Answers one streaming list after the other with these events; the last one is that of a watch behind it."""
+
+    def __init__(self, *streams: list[WatchEvent[PartialObject] | Exception]) -> None:
+        super().__init__()
+        self.streams, self.begun = list(streams), list[str]()
+
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
+        self.begun.append("pages")
+        yield [token_secret("in-pages")], "50"
+
+    async def watch_metadata(
+        self, *_: Any, resource_version: str, **__: Any
+    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+        self.begun.append(resource_version)
+        for each in self.streams.pop(0) if self.streams else ():
+            if isinstance(each, Exception):
+                raise each
+            yield each
+        if resource_version or not self.streams:
+            await asyncio.Event().wait()
+
+
+def ends_list(version: str, *, marked: bool = True) -> WatchEvent[PartialObject]:
+    return WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)), ends_list=marked)
+
+
+def streaming_watch(kube: Kube, cache: Cache, changed: Callable[[Key], None], served: ServedScopes) -> SecretWatch:
+    return SecretWatch(StreamingLists(kube), cache, "shop", Source.TOKENS, changed, served, Clock())
+
+
+async def test_streaming_list_shows_what_there_is_and_what_changed_while_it_came() -> None:
+    cache, served, changed = Cache(), ServedScopes(("shop",)), list[Key]()
+    for name in ("stays", "gone", "deleted"):
+        cache.store_secret(token_secret(name).metadata)
+    newer = PartialObject(msgspec.structs.replace(token_secret("deleted").metadata, resource_version="8"))
+    kube = Streaming(
+        [
+            WatchEvent("ADDED", token_secret("stays")),
+            WatchEvent("ADDED", token_secret("comes")),
+            ends_list("20", marked=False),
+            WatchEvent("ADDED", token_secret("deleted")),
+            WatchEvent("DELETED", newer),
+            ends_list("40"),
+            WatchEvent("ADDED", token_secret("not-read-any-more")),
+        ]
+    )
+    await begun(streaming_watch(kube, cache, changed.append, served))
+    # It goes on from the bookmark that ends the list, and from no other.
+    assert kube.begun == ["", "40"]
+    assert {name for _, name in cache.secret_names(Source.TOKENS)} == {"stays-token", "comes-token"}
+    assert {key.name for key in changed} == {"comes", "deleted", "gone"}
+
+
+@pytest.mark.parametrize(
+    "error", [Expired(410, "Expired", "too old"), ApiError(500, "InternalError", "broken"), Unavailable("cut")]
+)
+async def test_streaming_list_that_is_cut_short_is_read_in_pages_and_drops_nothing_before(error: Exception) -> None:
+    cache, changed = Cache(), list[tuple[str, list[str]]]()
+    for name in ("in-pages", "gone"):
+        cache.store_secret(token_secret(name).metadata)
+    kube = Streaming([WatchEvent("ADDED", token_secret("seen-and-gone")), error], [])
+    watch = streaming_watch(kube, cache, lambda key: changed.append((key.name, kube.begun[:])), ServedScopes(("shop",)))
+    await begun(watch)
+    assert kube.begun == ["", "pages", "50"]
+    assert {name for _, name in cache.secret_names(Source.TOKENS)} == {"in-pages-token"}
+    assert changed[0] == ("seen-and-gone", [""])
+    assert sorted(changed[1:]) == [("gone", ["", "pages"]), ("seen-and-gone", ["", "pages"])]
+
+
+async def test_list_after_one_in_pages_is_streamed_again() -> None:
+    kube = Streaming([], [Expired(410, "Expired", "too old")], [ends_list("60")])
+    await begun(streaming_watch(kube, Cache(), lambda _: None, ServedScopes(("shop",))))
+    assert kube.begun == ["", "pages", "50", "", "60"]
