@@ -7,7 +7,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from datasource.cluster.api_errors import Status, Unavailable, api_error
-from datasource.cluster.lean import lean
+from datasource.cluster.lean import Json, lean
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class WatchEvent(Generic[T]):
     """Whether it is the BOOKMARK after all that there is."""
 
 
-def decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
+def decoded(content: Json, type_: type[T]) -> T:
     """Decode an answer.
 
     Raises:
@@ -56,7 +56,7 @@ def decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
         raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
 
 
-def object_in(content: bytes | msgspec.Raw, type_: type[T], *, unread: Collection[str] = ("labels",)) -> T:
+def object_in(content: Json, type_: type[T], *, unread: Collection[str] = ("labels",)) -> T:
     """The same of an object, which may be large: what stands in `unread` of its metadata is then passed over.
 
     Raises:
@@ -69,7 +69,7 @@ def object_in(content: bytes | msgspec.Raw, type_: type[T], *, unread: Collectio
     return decoded(content, type_)
 
 
-def watch_event(line: bytes, type_: type[T], *, unread: Collection[str] = ("labels",)) -> WatchEvent[T]:
+def watch_event(line: Json, type_: type[T], *, unread: Collection[str] = ("labels",)) -> WatchEvent[T]:
     """One line of a watch. What the type needs besides `metadata` must have a default: a bookmark has nothing else.
 
     What stands in `unread` of the metadata of a large object is passed over.

@@ -10,7 +10,7 @@ import math
 import os
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -117,7 +117,7 @@ class Connection:
 
     async def watch(
         self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str], silence: timedelta = SILENCE_TIMEOUT
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[memoryview, None]:
         """Begin a watch; returns line after line until the API server ends it, or says nothing for as long as `silence`."""
         all_headers = {**headers, **await self._authorization()}
         timeout = aiohttp.ClientTimeout(
@@ -204,13 +204,26 @@ async def _content(response: aiohttp.ClientResponse, most_bytes: float) -> bytes
     return bytes(read)
 
 
-async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines of any length: a StreamReader's own iteration gives up at its buffer's size."""
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
+    """Lines of any length, without their ends: a StreamReader's own iteration gives up at its buffer's size.
+
+    Those that came together are views of what came: a copy of each, between what is kept of them, would fragment the memory.
+    """
     pending = bytearray()
     async for chunk in chunks:
-        pending += chunk
-        *lines, rest = pending.split(b"\n")
-        pending = bytearray(rest)
-        for line in lines:
-            if line:
-                yield bytes(line)
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            pending += chunk
+            continue
+        whole = bytes(pending) + chunk[:end]
+        pending = bytearray(chunk[end:])
+        for line in _lines_in(whole):
+            yield line
+
+
+def _lines_in(text: bytes) -> Iterator[memoryview]:
+    whole, start = memoryview(text), 0
+    while (stop := text.find(b"\n", start)) >= 0:
+        if stop > start:
+            yield whole[start:stop]
+        start = stop + 1

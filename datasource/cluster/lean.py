@@ -15,6 +15,10 @@ USUAL = 2**16
 """Bytes of an object; nothing is taken out of one that has no more."""
 
 
+Json = bytes | memoryview | msgspec.Raw
+"""A text that is decoded, or a part of one."""
+
+
 class _Owner(msgspec.Struct):
     uid: str
     kind: str = ""
@@ -41,7 +45,7 @@ class _Fields(msgspec.Struct, rename={"values": "f:data", "metadata": "f:metadat
     metadata: _Described | None = None
 
 
-def lean(text: bytes | msgspec.Raw, *, unread: Collection[str] = ("labels",)) -> bytes | msgspec.Raw:
+def lean(text: Json, *, unread: Collection[str] = ("labels",)) -> Json:
     """An object, as JSON: of a large one's metadata without `unread`, of its owners those that tell whose it is, and of fields
     ours.
 

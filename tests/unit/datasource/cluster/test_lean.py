@@ -15,7 +15,7 @@ from datasource.api.objects import (
     ownership,
     telling_owners,
 )
-from datasource.cluster.lean import USUAL, lean
+from datasource.cluster.lean import USUAL, Json, lean
 from datasource.records.stored_token_secret import read_stored
 
 MANY = 40_000
@@ -51,7 +51,7 @@ def with_metadata(**metadata: Any) -> bytes:
     return json.dumps(USUAL_OBJECT | {"metadata": USUAL_OBJECT["metadata"] | metadata}).encode()
 
 
-def metadata_in(text: bytes | msgspec.Raw) -> Metadata:
+def metadata_in(text: Json) -> Metadata:
     return msgspec.json.decode(text, type=PartialObject).metadata
 
 
