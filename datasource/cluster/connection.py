@@ -32,6 +32,9 @@ CONNECT_TIMEOUT = timedelta(seconds=5)
 SILENCE_TIMEOUT = timedelta(seconds=90)
 """How long a watch may say nothing: the API server sends a bookmark about once a minute."""
 
+READ_AT_A_TIME = 2**16
+"""Bytes of a watch. Larger ones, between what is kept of them, fragment the memory."""
+
 REQUESTS_IN_FLIGHT = 64
 """Connections for requests. Watches have others: there are two for each namespace that is served."""
 
@@ -129,7 +132,7 @@ class Connection:
             ) as response:
                 if response.status >= 300:
                     raise refusal(response.status, await response.read(), response.headers.get("Retry-After"))
-                async for line in lines_of(response.content.iter_any()):
+                async for line in lines_of(response.content.iter_chunked(READ_AT_A_TIME)):
                     self.answered_at = time.monotonic()
                     yield line
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -208,6 +211,7 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
     """Lines of any length, without their ends: a StreamReader's own iteration gives up at its buffer's size.
 
     Those that came together are views of what came: a copy of each, between what is kept of them, would fragment the memory.
+    Others have their turn after them: there may be more at once, for as long as the API server is faster than we are.
     """
     pending = bytearray()
     async for chunk in chunks:
@@ -219,6 +223,7 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
         pending = bytearray(chunk[end:])
         for line in _lines_in(whole):
             yield line
+        await asyncio.sleep(0)
 
 
 def _lines_in(text: bytes) -> Iterator[memoryview]:

@@ -18,7 +18,7 @@ from datasource.api.names import API_VERSION, KIND
 from datasource.api.objects import Datasource
 from datasource.cluster.answers import watch_event
 from datasource.cluster.api_errors import ApiError, Unavailable
-from datasource.cluster.connection import lines_of
+from datasource.cluster.connection import READ_AT_A_TIME, lines_of
 from datasource.cluster.kube import STREAMING_LIST
 
 logger = structlog.get_logger(__name__)
@@ -27,9 +27,6 @@ _AS_WATCH = {"watch": "true", "allowWatchBookmarks": "true"} | STREAMING_LIST
 
 UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
 """Nobody here reads them."""
-
-_READ_AT_A_TIME = 2**18
-"""Bytes."""
 
 
 @dataclass(slots=True)
@@ -56,7 +53,7 @@ class StreamedDatasources:
             async with asyncio.timeout(self.patience.total_seconds()) as limit:
                 response = await send(request)
                 if response.status == HTTPStatus.OK:
-                    version = await self._read(response.content.iter_chunked(_READ_AT_A_TIME), limit)
+                    version = await self._read(response.content.iter_chunked(READ_AT_A_TIME), limit)
                     response._body = msgspec.json.encode(_nothing_since(version))
                     return response
                 self._can = response.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
@@ -89,8 +86,6 @@ async def _each_renews(
     async for each in chunks:
         limit.reschedule(loop.time() + patience.total_seconds())
         yield each
-        # There may be more at once, for as long as the API server is faster than we are.
-        await asyncio.sleep(0)
 
 
 def _nothing_since(version: str) -> dict[str, object]:
