@@ -16,6 +16,7 @@ from datasource.records.contents import Leaving, StoredCredential, StoredTombsto
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource_operator.decisions.expiring_grants import expiring_grant
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.once import once
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,
     fingerprint_fits,
@@ -238,6 +239,7 @@ CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | Non
 )
 
 
+@once
 def finding_of(seen: Observed) -> Finding:
     """The finding of the first check that matches, with the suspension in its message if the Datasource is suspended."""
     in_the_way = next((finding for check in CHAIN if (finding := check(seen)) is not None), None)
