@@ -80,8 +80,9 @@ def age_when_due(
 def _by_the_access_token(
     facts: CredentialFacts, refresh_before: timedelta | None, default_lifetime: timedelta | None
 ) -> Iterator[timedelta]:
-    lifetimes = (_lifetime(facts, facts.expires_at), default_lifetime, _lifetime(facts, facts.expiry_hint))
-    lifetime = next((each for each in lifetimes if each is not None), None)
+    lifetime = _lifetime(facts, facts.expires_at)
+    if lifetime is None:
+        lifetime = _lifetime(facts, facts.expiry_hint) if default_lifetime is None else default_lifetime
     if lifetime is not None:
         age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
         yield max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))

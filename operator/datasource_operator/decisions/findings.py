@@ -251,8 +251,8 @@ def _found_in(seen: Observed) -> Finding | None:
     """The finding that follows from the content of the credential Secret; None where it has no credential."""
     match seen.credential:
         case StoredCredential(facts=facts):
-            found = (check(facts, seen) for check in CHAIN_OF_A_CREDENTIAL)
-            return next((finding for finding in found if finding is not None), None)
+            checks = CHAIN_OF_A_CREDENTIAL
+            return next((finding for check in checks if (finding := check(facts, seen)) is not None), None)
         case StoredTombstone(facts=facts):
             return credential_was_cleared(facts)
         case Unreadable() | Leaving() | None:

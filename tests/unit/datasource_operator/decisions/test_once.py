@@ -6,7 +6,7 @@ from datasource.records.credential import CredentialFacts
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.once import once
 from datasource_operator.decisions.predicates import is_usable
-from tests.unit.datasource_operator.decisions.samples import OWNERLESS, credential, observed
+from tests.support.builders import OWNERLESS, credential, observed
 
 asked: list[str] = []
 
