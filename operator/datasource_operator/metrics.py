@@ -48,7 +48,9 @@ class ReconcileResult(StrEnum):
 
 
 _RECONCILES = Counter("controller_runtime_reconcile", "Reconciliations by how they ended.", ["controller", "result"])
-_ERRORS = Counter("controller_runtime_reconcile_errors", "Reconciliations that failed.", ["controller"]).labels(CONTROLLER)
+_ERRORS = Counter("controller_runtime_reconcile_errors", "Reconciliations that failed.", ["controller"]).labels(
+    CONTROLLER
+)
 _SECONDS = Histogram(
     "controller_runtime_reconcile_time_seconds", "Seconds a reconciliation took.", ["controller"], buckets=_BUCKETS
 ).labels(CONTROLLER)
