@@ -27,7 +27,7 @@ def scopes_not_granted(
         granted: what the service says.
         included: by scopes of the service, those that it grants with them and does not name beside them. A star is any end.
     """
-    if not granted:
+    if not granted or set(requested) <= set(granted):
         return ()
     # Some services write commas between those that they granted, whatever stood between those that were asked for.
     parts = {part for scope in granted for part in (scope, *_BETWEEN.split(scope))}

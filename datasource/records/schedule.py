@@ -48,8 +48,25 @@ def refresh_due(
         first_seen: when this process first saw this revision, by its own clock. The token is at least as old. So a clock that
             was ahead where it was stored makes no refresh late.
     """
+    age = age_when_due(facts, refresh_before=refresh_before, default_lifetime=default_lifetime, grant=grant)
+    return None if age is None else age_begins(facts, first_seen) + age
+
+
+def age_begins(facts: CredentialFacts, first_seen: datetime) -> datetime:
+    """The time that `age_when_due` counts from."""
+    return first_seen if facts.refreshed_at is None else min(facts.refreshed_at, first_seen)
+
+
+def age_when_due(
+    facts: CredentialFacts,
+    *,
+    refresh_before: timedelta | None,
+    default_lifetime: timedelta | None = None,
+    grant: GrantEnd | None = None,
+) -> timedelta | None:
+    """How old a revision is when its refresh is due; None: it never is. The arguments are those of `refresh_due`."""
     if facts.is_unproven:
-        return first_seen
+        return timedelta(0)
     if facts.refreshed_at is None or not facts.has_refresh_token:
         return None
     ages = [
@@ -57,14 +74,15 @@ def refresh_due(
         *_by_the_grant(facts, grant),
         *_to_be_proved(facts),
     ]
-    return min(facts.refreshed_at, first_seen) + min(ages) if ages else None
+    return min(ages, default=None)
 
 
 def _by_the_access_token(
     facts: CredentialFacts, refresh_before: timedelta | None, default_lifetime: timedelta | None
 ) -> Iterator[timedelta]:
-    lifetimes = (_lifetime(facts, facts.expires_at), default_lifetime, _lifetime(facts, facts.expiry_hint))
-    lifetime = next((each for each in lifetimes if each is not None), None)
+    lifetime = _lifetime(facts, facts.expires_at)
+    if lifetime is None:
+        lifetime = _lifetime(facts, facts.expiry_hint) if default_lifetime is None else default_lifetime
     if lifetime is not None:
         age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
         yield max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))

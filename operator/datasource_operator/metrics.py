@@ -48,24 +48,24 @@ class ReconcileResult(StrEnum):
 
 
 _RECONCILES = Counter("controller_runtime_reconcile", "Reconciliations by how they ended.", ["controller", "result"])
-_ERRORS = Counter("controller_runtime_reconcile_errors", "Reconciliations that failed.", ["controller"])
+_ERRORS = Counter("controller_runtime_reconcile_errors", "Reconciliations that failed.", ["controller"]).labels(
+    CONTROLLER
+)
 _SECONDS = Histogram(
     "controller_runtime_reconcile_time_seconds", "Seconds a reconciliation took.", ["controller"], buckets=_BUCKETS
-)
+).labels(CONTROLLER)
 QUEUE_SECONDS = Histogram(
     "workqueue_queue_duration_seconds", "Seconds a key was due before it was taken.", ["name"], buckets=_BUCKETS
 ).labels(CONTROLLER)
-_ERRORS.labels(CONTROLLER)
-for _each in ReconcileResult:
-    _RECONCILES.labels(CONTROLLER, _each)
+_RECONCILES_BY_RESULT = {each: _RECONCILES.labels(CONTROLLER, each) for each in ReconcileResult}
 
 
 def count_reconcile(result: ReconcileResult, seconds: float) -> None:
     """Count a reconciliation that ended."""
-    _RECONCILES.labels(CONTROLLER, result).inc()
-    _SECONDS.labels(CONTROLLER).observe(seconds)
+    _RECONCILES_BY_RESULT[result].inc()
+    _SECONDS.observe(seconds)
     if result is ReconcileResult.ERROR:
-        _ERRORS.labels(CONTROLLER).inc()
+        _ERRORS.inc()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.records.credential import CredentialFacts
 from datasource.records.grant import GrantEnd, Nearness, grant_ends, near_end, nearness
 from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.once import once
 from datasource_operator.decisions.predicates import usable_credential
 
 
@@ -28,6 +29,7 @@ def ends_of(facts: CredentialFacts, oauth2: OAuth2 | None) -> tuple[GrantEnd, ..
     return grant_ends(facts, lifetime=_read(whole.grant_lifetime), idle=_read(whole.grant_idle_lifetime))
 
 
+@once
 def ends_of_grant(seen: Observed) -> tuple[GrantEnd, ...]:
     """The known ends of the grant in use, the earliest first; empty where no credential is in use."""
     usable = usable_credential(seen)
@@ -40,6 +42,7 @@ def told_end_of_grant(seen: Observed) -> GrantEnd | None:
     return near_end(ends, seen.now) or next(iter(ends), None)
 
 
+@once
 def expiring_grant(seen: Observed) -> Expiring | None:
     """The grant in use, if its end is near; else None."""
     end = near_end(ends_of_grant(seen), seen.now)

@@ -16,6 +16,7 @@ from datasource.records.contents import Leaving, StoredCredential, StoredTombsto
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource_operator.decisions.expiring_grants import expiring_grant
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.once import once
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,
     fingerprint_fits,
@@ -238,6 +239,7 @@ CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | Non
 )
 
 
+@once
 def finding_of(seen: Observed) -> Finding:
     """The finding of the first check that matches, with the suspension in its message if the Datasource is suspended."""
     in_the_way = next((finding for check in CHAIN if (finding := check(seen)) is not None), None)
@@ -249,8 +251,8 @@ def _found_in(seen: Observed) -> Finding | None:
     """The finding that follows from the content of the credential Secret; None where it has no credential."""
     match seen.credential:
         case StoredCredential(facts=facts):
-            found = (check(facts, seen) for check in CHAIN_OF_A_CREDENTIAL)
-            return next((finding for finding in found if finding is not None), None)
+            checks = CHAIN_OF_A_CREDENTIAL
+            return next((finding for check in checks if (finding := check(facts, seen)) is not None), None)
         case StoredTombstone(facts=facts):
             return credential_was_cleared(facts)
         case Unreadable() | Leaving() | None:

@@ -13,6 +13,7 @@ from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource.records.page_request import RequestKind
 from datasource_operator.decisions.observed import Asked, Observed
+from datasource_operator.decisions.once import once
 from datasource_operator.decisions.steps import Step
 
 
@@ -42,6 +43,7 @@ def has_run_out(facts: CredentialFacts, seen: Observed) -> bool:
     return access_token_is_dead(facts, seen) and not facts.has_refresh_token
 
 
+@once
 def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
     """Whether the tokens may be sent to the provider.
 

@@ -142,6 +142,8 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     Args:
         unknown: fields to leave out, dotted where they are nested: the API server does not keep them.
     """
+    if current == wanted:
+        return None
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
     changes = _known(_difference(before, after), unknown)
     worth = [key for key in changes if key != "conditions" and _is_worth_a_write(key, before, after)]

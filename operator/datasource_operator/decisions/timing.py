@@ -10,9 +10,10 @@ from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
 from datasource.records.grant import next_step_towards
 from datasource.records.intent import TokenLife
-from datasource.records.schedule import refresh_due
-from datasource_operator.decisions.expiring_grants import ends_of, ends_of_grant
+from datasource.records.schedule import age_begins, age_when_due
+from datasource_operator.decisions.expiring_grants import ends_of_grant
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
+from datasource_operator.decisions.once import once
 from datasource_operator.decisions.predicates import (
     is_usable,
     late_at,
@@ -66,7 +67,7 @@ def refresh_is_wanted(seen: Observed) -> bool:
         return False
     if seen.trouble is not None:
         return _try_again_at(seen.trouble, seen) <= seen.now
-    due = _due_at(facts, seen, seen.spec)
+    due = _due_at(facts, seen.spec, seen)
     is_asked_for = seen.asked_refresh is not None or seen.probed.wants_refresh
     return is_asked_for or (due is not None and due <= seen.now)
 
@@ -78,7 +79,7 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
         return None
     times: list[datetime | None] = []
     if isinstance(seen.spec, Spec) and is_usable(facts, seen) and not seen.spec.suspend:
-        times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else _try_again_at(seen.trouble, seen))
+        times.append(_due_at(facts, seen.spec, seen) if seen.trouble is None else _try_again_at(seen.trouble, seen))
         times.append(late_at(facts, seen))
     times += [next_step_towards(end, seen.now) for end in ends_of_grant(seen)]
     if finding.state is State.AUTHORIZED or outlives_its_grant(facts, seen) or seen.template_problem is not None:
@@ -91,7 +92,7 @@ def next_refresh(seen: Observed) -> datetime | None:
     facts = seen.facts
     if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec) or seen.spec.suspend:
         return None
-    return _due_at(facts, seen, seen.spec, first_seen=facts.refreshed_at)
+    return _due_at(facts, seen.spec, seen, first_seen=facts.refreshed_at)
 
 
 def token_life(facts: CredentialFacts, now: datetime) -> TokenLife | None:
@@ -126,15 +127,20 @@ def refresh_meanwhile(seen: Observed) -> Comeback | None:
 
 
 def _due_at(
-    facts: CredentialFacts, seen: Observed, spec: Spec, *, first_seen: datetime | None = None
+    facts: CredentialFacts, spec: Spec, seen: Observed, *, first_seen: datetime | None = None
 ) -> datetime | None:
+    age = _age_when_due(facts, spec, seen)
+    return None if age is None else age_begins(facts, first_seen or seen.first_seen or seen.now) + age
+
+
+@once
+def _age_when_due(facts: CredentialFacts, spec: Spec, seen: Observed) -> timedelta | None:
     default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
-    return refresh_due(
+    return age_when_due(
         facts,
         refresh_before=spec.refresh_before_duration(),
-        first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
-        grant=next(iter(ends_of(facts, seen.oauth2)), None),
+        grant=next(iter(ends_of_grant(seen)), None),
     )
 
 
