@@ -5,10 +5,10 @@ import secrets
 import shutil
 import ssl
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deploy.local.build import ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, control_plane_binaries
 from deploy.local.cluster import Cluster
@@ -34,6 +34,9 @@ class ControlPlane:
 
     addresses: Sequence[str] = ("127.0.0.1",)
     """Of the API server, as its certificate names them."""
+
+    feature_gates: ClassVar[Mapping[str, bool]] = {}
+    """Of the API server, where they are not as Kubernetes has them."""
 
     def __init__(self, folder: Path, *, api_port: int | None = None) -> None:
         self.folder = folder.resolve()
@@ -186,6 +189,7 @@ class ControlPlane:
             "--max-requests-inflight=2000",
             "--max-mutating-requests-inflight=1000",
             "--endpoint-reconciler-type=none",
+            *(f"--feature-gates={gate}={str(is_on).lower()}" for gate, is_on in self.feature_gates.items()),
         ]
 
     def _manager_arguments(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""I/O: lists and watches of Datasources as kopf gets them: a bounded page at a time, and without what nobody reads.
+"""I/O: lists and watches of Datasources as kopf gets them: bounded, and without what nobody reads.
 
 kopf asks for the same page again for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its
 metadata. What a list has is shown to us and not to kopf: for each object that would make dictionaries, a queue, a task and a
@@ -23,7 +23,7 @@ from datasource.cluster.lean import USUAL, lean
 from datasource_operator.streamed_datasources import UNREAD, StreamedDatasources
 
 LISTS_AT_A_TIME = 4
-"""Pages of Datasources that are in memory at one time. kopf lists all namespaces that are served at once."""
+"""Lists of Datasources, or pages of them, that are read at one time. kopf lists all namespaces that are served at once."""
 
 FIRST_PAGE = 25
 """Of how many the first page of a list is asked for: the API server prepares a whole page, however large its objects are."""

@@ -8,7 +8,7 @@ import pytest
 from callback_server import fair_reads
 from callback_server.limits import Denials
 from callback_server.signed_in.sessions import PER_SESSION
-from datasource.cluster import kube
+from datasource.cluster import kube, streaming_lists
 from datasource.process import journal, logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
 from datasource_operator import (
@@ -83,6 +83,10 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
     "replies that wait in the journal after a minute": (
         [journal.MOST_UNCLAIMED_PER_NAMESPACE],
         [journal.LARGEST_IN_ALL // MIB],
+    ),
+    "lists that are read as streams, an object at a time": (
+        [],
+        [streaming_lists.AT_A_TIME, bounded_lists.LISTS_AT_A_TIME],
     ),
     "a page of a list of Secrets in memory": ([], [kube.LARGEST_PAGE // MIB, kube.PAGES_AT_A_TIME]),
     "a page of a list of Datasources in memory": (
