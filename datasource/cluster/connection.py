@@ -130,6 +130,9 @@ class Connection:
             async with self._watches.get(
                 path.lstrip("/"), params=params, headers=all_headers, timeout=timeout, allow_redirects=False
             ) as response:
+                if response.status == 401:
+                    # As for a request; who watches tries again.
+                    self._token_read_at = -math.inf
                 if response.status >= 300:
                     raise refusal(response.status, await response.read(), response.headers.get("Retry-After"))
                 async for line in lines_of(response.content.iter_chunked(READ_AT_A_TIME)):

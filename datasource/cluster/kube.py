@@ -14,7 +14,7 @@ import msgspec
 
 from datasource.api.objects import PartialObject
 from datasource.cluster.answers import ListOf, WatchEvent, decoded, object_in, watch_event
-from datasource.cluster.api_errors import ApiError, NotFound
+from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.connection import SILENCE_TIMEOUT, Connection, TimedOut, TooLarge
 from datasource.cluster.resources import Resource
 from datasource.cluster.tables import TABLE_ONLY, Table, TablePage
@@ -210,7 +210,7 @@ class Kube:
                     size = max(size // FEWER, 1)
                     continue
                 except (TimedOut, ApiError) as error:
-                    if size == 1 or not _took_too_long(error):
+                    if size == 1 or not took_too_long(error):
                         raise
                     # Not more again: each try takes as long as we wait.
                     size = page_size = max(size // FEWER, 1)
@@ -298,8 +298,9 @@ class Kube:
                 yield watch_event(line, PartialObject)
 
 
-def _took_too_long(error: TimedOut | ApiError) -> bool:
-    return isinstance(error, TimedOut) or error.status == HTTPStatus.GATEWAY_TIMEOUT
+def took_too_long(error: Unavailable | ApiError) -> bool:
+    """Whether no answer came in time, or the API server gave up what was asked."""
+    return isinstance(error, TimedOut) or (isinstance(error, ApiError) and error.status == HTTPStatus.GATEWAY_TIMEOUT)
 
 
 def _labelled(selector: str) -> dict[str, str]:

@@ -4,6 +4,9 @@ Namespaces go round, whatever the number of keys that wait in each, and none has
 places; the last `reserved` ones are for namespaces that hold none. What is urgent goes first, but for each fourth turn: that is
 for routine, where some waits, so that nobody who makes things urgent holds up what is merely due. What a turn costs depends on
 the number of places alone.
+
+A namespace whose work takes too long has fewer places until it goes well again: all of it at once may be what makes it take so
+long. TCP does the same with what it has under way (RFC 5681, section 3.1).
 """
 
 from collections import Counter, OrderedDict
@@ -33,6 +36,8 @@ class FairTurns(Generic[K]):
     _holders: dict[K, str] = field(default_factory=dict)
     _held_in: Counter[str] = field(default_factory=Counter)
     _in_a_row: int = 0
+    _narrowed: dict[str, int] = field(default_factory=dict)
+    """By namespace: how many places it may have, where these are fewer than `per_namespace`."""
 
     def __len__(self) -> int:
         """How many wait for a turn."""
@@ -70,6 +75,17 @@ class FairTurns(Generic[K]):
         if not self._held_in[namespace]:
             del self._held_in[namespace]
 
+    def narrow(self, namespace: str) -> None:
+        """What a namespace does takes too long: it may have half as many places as before, but one in any case."""
+        self._narrowed[namespace] = max(self._most_of(namespace) // 2, 1)
+
+    def widen(self, namespace: str) -> None:
+        """Something went well: a namespace that was narrowed may have one place more."""
+        if namespace in self._narrowed:
+            self._narrowed[namespace] += 1
+            if self._narrowed[namespace] >= self.per_namespace:
+                del self._narrowed[namespace]
+
     def forget(self, key: K) -> None:
         """A key waits no more; one that holds a place keeps it."""
         waiting = self._waiting.pop(key, None)
@@ -89,7 +105,10 @@ class FairTurns(Generic[K]):
 
     def _has_room(self, namespace: str) -> bool:
         held = self._held_in[namespace]
-        return held == 0 or (held < self.per_namespace and self.in_all - len(self._holders) > self.reserved)
+        return held == 0 or (held < self._most_of(namespace) and self.in_all - len(self._holders) > self.reserved)
+
+    def _most_of(self, namespace: str) -> int:
+        return self._narrowed.get(namespace, self.per_namespace)
 
     def _took(self, namespace: str, is_urgent: bool) -> K:
         lane = self._lane(is_urgent)

@@ -130,9 +130,14 @@ class WorkQueue(Generic[K]):
             due, priority = min(due, place.due), min(priority, place.priority)
         self._schedule(key, due, priority)
 
-    def retry(self, key: K, *, at_least: timedelta = timedelta(0)) -> timedelta:
-        """Work on a key again after a growing delay with jitter; returns the delay."""
+    def retry(self, key: K, *, at_least: timedelta = timedelta(0), took_too_long: bool = False) -> timedelta:
+        """Work on a key again after a growing delay with jitter; returns the delay.
+
+        Where it took too long, fewer keys of its namespace are worked on at a time until one succeeds.
+        """
         self.retried += 1
+        if took_too_long:
+            self.turns.narrow(self.namespace_of(key))
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = max(self._backoff.pause(failures), at_least)
@@ -142,6 +147,7 @@ class WorkQueue(Generic[K]):
     def succeeded(self, key: K) -> None:
         """Start over with short delays at the next failure."""
         self._failures.pop(key, None)
+        self.turns.widen(self.namespace_of(key))
 
     def forget(self, key: K) -> None:
         """Drop what waits for a key: the object is gone, or there is nothing to do for it any more."""

@@ -23,7 +23,8 @@ from datasource.cluster.kube import STREAMING_LIST
 
 logger = structlog.get_logger(__name__)
 
-_AS_WATCH = {"watch": "true", "allowWatchBookmarks": "true"} | STREAMING_LIST
+_AS_WATCH = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "300"} | STREAMING_LIST
+"""Its time is bounded: a proxy may leave out what it does not know, and then this is a watch without an end."""
 
 UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
 """Nobody here reads them."""

@@ -10,6 +10,7 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import took_too_long
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import WorkQueue
@@ -94,7 +95,8 @@ class Worker:
             logger.debug("somebody wrote meanwhile", job=self.name, datasource=str(key), what=str(error))
             return ReconcileResult.REQUEUE
         except (ApiError, Unavailable) as error:
-            delay = self.queue.retry(key, at_least=error.retry_after or timedelta(0))
+            at_least = error.retry_after or timedelta(0)
+            delay = self.queue.retry(key, at_least=at_least, took_too_long=took_too_long(error))
             logger.warning(
                 "will try again", job=self.name, datasource=str(key), seconds=_rounded(delay), error=str(error)
             )

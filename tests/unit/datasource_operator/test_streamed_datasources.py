@@ -116,6 +116,7 @@ async def test_first_page_is_the_whole_list_and_shows_none() -> None:
         "allowWatchBookmarks": "true",
         "sendInitialEvents": "true",
         "resourceVersionMatch": "NotOlderThan",
+        "timeoutSeconds": "300",
     }
 
 

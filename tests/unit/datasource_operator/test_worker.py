@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from datasource.cluster.api_errors import ApiError, Conflict, Unavailable
+from datasource.cluster.connection import TimedOut
 from datasource.cluster.credential_secrets import Stale
 from datasource.concurrency.fair_turns import FairTurns
 from datasource_operator.cache import Key
@@ -109,6 +110,39 @@ async def test_every_ending_has_its_own_consequence(
     assert await bench.comes_again_after() == comes_again_after
     assert [entry["log_level"] for entry in logs] == ([] if level is None else [level])
     assert all((entry["job"], entry["datasource"]) == ("reconcile", "shop/calendar") for entry in logs)
+
+
+@pytest.mark.parametrize(
+    ("failure", "at_a_time"),
+    [
+        (TimedOut("no answer in time"), 4),
+        (ApiError(504, "Timeout", "the request did not complete"), 4),
+        (Unavailable("connection refused"), 8),
+        (Conflict(409, "Conflict", ""), 8),
+    ],
+)
+async def test_namespace_whose_requests_take_too_long_has_fewer_of_them_at_a_time_until_one_goes_well(
+    failure: Exception, at_a_time: int
+) -> None:
+    bench = Bench([failure, Done()])
+    bench.queue.add(KEY)
+    await bench.run(lambda: bench.given_back)
+
+    def taken() -> int:
+        turns = bench.queue.turns
+        for number in range(8):
+            turns.submit(Key(KEY.namespace, str(number)), namespace=KEY.namespace, is_urgent=False)
+        found = list(iter(turns.take, None))
+        for each in found:
+            turns.leave(each)
+        for number in range(8):
+            turns.forget(Key(KEY.namespace, str(number)))
+        return len(found)
+
+    assert taken() == at_a_time
+    bench.queue.add(KEY)
+    await bench.run(lambda: len(bench.given_back) == 2)
+    assert taken() == min(at_a_time + 1, 8)
 
 
 async def test_what_was_changed_for_others_is_looked_at_at_once() -> None:

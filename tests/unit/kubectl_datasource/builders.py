@@ -52,3 +52,16 @@ def datasource(
         "status": seen | status,
     }
     return msgspec.convert(raw, Datasource)
+
+
+class Clock:
+    """Time passes only in sleep."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds

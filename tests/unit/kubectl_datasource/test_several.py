@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kubectl_datasource import commands
+from tests.unit.kubectl_datasource.builders import Clock
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing, plugin
 
 GET = "get datasources.datasource.dev"
@@ -20,23 +21,10 @@ def unseen() -> dict[str, Any]:
     return found
 
 
-class Time:
-    """Passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> Time:
+def passed(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """How long the plugin waited."""
-    time = Time()
+    time = Clock()
     monkeypatch.setattr(commands, "time", time)
     return time
 
@@ -45,7 +33,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Time:
     "command", [("wait",), ("suspend",), ("resume",), ("refresh",), ("clear", "--yes")], ids=lambda words: words[0]
 )
 def test_names_share_the_time(
-    command: tuple[str, ...], cluster: Cluster, passed: Time, capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...], cluster: Cluster, passed: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for verb in (GET, "patch", "annotate"):
         cluster.says(verb, unseen())
@@ -58,7 +46,7 @@ def test_names_share_the_time(
 
 
 @pytest.mark.parametrize("command", ["suspend", "resume"])
-def test_all_are_switched_before_one_is_waited_for(command: str, cluster: Cluster, passed: Time) -> None:
+def test_all_are_switched_before_one_is_waited_for(command: str, cluster: Cluster, passed: Clock) -> None:
     cluster.says("patch", unseen())
     cluster.says(GET, unseen())
     assert plugin(command, "a", "b", "--timeout", "2s") == 4
@@ -76,7 +64,7 @@ def test_what_was_done_is_told_where_the_cluster_is_out_of_reach_later(
     verb: str,
     wait: tuple[str, ...],
     cluster: Cluster,
-    passed: Time,
+    passed: Clock,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cluster.refuses(f"{verb} datasources.datasource.dev b", DEAD)

@@ -7,20 +7,7 @@ from datasource.api.states import Reason
 from kubectl_datasource.exits import Exit, NotFound, Problem, Unreachable
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, wait_for
-from tests.unit.kubectl_datasource.builders import datasource
-
-
-class Clock:
-    """Time passes only in sleep."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.unit.kubectl_datasource.builders import Clock, datasource
 
 
 def looks(*seen: Datasource | Exception) -> Callable[[], Datasource]:

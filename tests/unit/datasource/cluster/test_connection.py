@@ -109,6 +109,15 @@ async def test_token_that_was_rotated_is_read_when_the_old_one_is_refused() -> N
     assert [request.token for request in server.requests] == ["token-1", "token-2"]
 
 
+async def test_token_that_was_rotated_is_read_when_a_watch_is_refused() -> None:
+    async with ApiServer(fails(401, "Unauthorized"), streams()) as server, server.kube() as kube:
+        server.write_token("token-2")
+        with pytest.raises(ApiError, match="401 Unauthorized"):
+            await watch(kube)
+        assert await watch(kube) == []
+    assert [request.token for request in server.requests] == ["token-1", "token-2"]
+
+
 async def test_rotated_token_is_read_even_on_a_machine_that_has_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
     # The monotonic clock counts from the start of the machine.
     monkeypatch.setattr(connection_module, "time", SimpleNamespace(monotonic=lambda: 30.0))

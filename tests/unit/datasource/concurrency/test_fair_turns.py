@@ -72,6 +72,29 @@ def test_no_bound_is_passed_and_the_last_places_are_for_newcomers() -> None:
     assert line.take() == "e/1"
 
 
+def test_namespace_whose_work_takes_too_long_has_half_as_many_places_and_then_one_more_for_each_that_goes_well() -> (
+    None
+):
+    line = turns(in_all=20, per_namespace=9)
+    waits(line, *(f"a/{number}" for number in range(20)), "b/1", "b/2")
+    line.narrow("a")
+    assert [line.take() for _ in range(7)] == ["a/0", "b/1", "a/1", "b/2", "a/2", "a/3", None]
+    for _ in range(5):
+        # At least one is left.
+        line.narrow("a")
+    for number in range(4):
+        assert line.take() is None
+        line.leave(f"a/{number}")
+    assert [line.take(), line.take()] == ["a/4", None]
+    line.widen("a")
+    line.widen("b")
+    assert [line.take(), line.take()] == ["a/5", None]
+    for _ in range(20):
+        line.widen("a")
+    assert len(list(iter(line.take, None))) == 7
+    assert not line._narrowed
+
+
 def test_who_waits_keeps_its_turn_and_what_was_urgent_stays_so() -> None:
     line = turns()
     waits(line, "a/1", "a/2")
