@@ -275,7 +275,7 @@ class Kube:
         resource_version: str,
         label_selector: str = "",
         silence: timedelta = SILENCE_TIMEOUT,
-    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+    ) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         """Watch metadata only from a resourceVersion on; ends when the API server ends it.
 
         Without a resourceVersion it begins with a streaming list: all that there is, and a BOOKMARK with `ends_list`.

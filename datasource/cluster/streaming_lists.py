@@ -77,19 +77,21 @@ class StreamingLists:
 
     async def _streamed(self, selection: Selection) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         has_begun = False
+        watch = self.kube.watch_metadata(
+            selection.resource,
+            selection.namespace,
+            field_selector=selection.fields,
+            label_selector=selection.labels,
+            resource_version="",
+            silence=SILENCE,
+        )
         try:
-            async for event in self.kube.watch_metadata(
-                selection.resource,
-                selection.namespace,
-                field_selector=selection.fields,
-                label_selector=selection.labels,
-                resource_version="",
-                silence=SILENCE,
-            ):
-                has_begun = True
-                yield event
-                if event.ends_list:
-                    return
+            async with aclosing(watch) as events:
+                async for event in events:
+                    has_begun = True
+                    yield event
+                    if event.ends_list:
+                        return
         except (ApiError, Unavailable) as error:
             if has_begun or isinstance(error, TimedOut) or _is_of_the_server(error):
                 raise CutShort(str(error)) from error

@@ -6,6 +6,7 @@ Three types of Secrets are ours. A token Secret of another type is found by a la
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
@@ -105,7 +106,12 @@ class SecretWatch:
                 failures, in_pages = 0, False
                 await self._watch(resource_version)
             except CutShort as error:
-                logger.info("a list was cut short, reading it in pages", what=self.source, error=str(error))
+                logger.info(
+                    "a list was cut short, reading it in pages",
+                    what=self.source,
+                    namespace=self.namespace or "*",
+                    error=str(error),
+                )
                 in_pages = True
             except Expired:
                 logger.info("watch expired, listing again", what=self.source)
@@ -127,15 +133,16 @@ class SecretWatch:
         # Hashes of the Secrets that were known before. A second table of all names would take more memory.
         missing = {hash((key.namespace, name)) for key, name in self._known()}
         resource_version = ""
-        async for event in self.lists.events(self._selection, in_pages=in_pages):
-            # A list may take longer than a watch may be silent before it counts as stalled.
-            self.alive_at = self.heard_at = self.monotonic()
-            metadata = event.object.metadata
-            if event.ends_list:
-                resource_version = metadata.resource_version
-            elif event.type != "DELETED":
-                missing.discard(hash((metadata.namespace, metadata.name)))
-            self._take(event)
+        async with aclosing(self.lists.events(self._selection, in_pages=in_pages)) as events:
+            async for event in events:
+                # A list may take longer than a watch may be silent before it counts as stalled.
+                self.alive_at = self.heard_at = self.monotonic()
+                metadata = event.object.metadata
+                if event.ends_list:
+                    resource_version = metadata.resource_version
+                elif event.type != "DELETED":
+                    missing.discard(hash((metadata.namespace, metadata.name)))
+                self._take(event)
         self._drop(missing)
         if int(resource_version) < self._newest and not self.history_went_back:
             self.history_went_back = True

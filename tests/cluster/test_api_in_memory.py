@@ -91,7 +91,7 @@ class Play:
             stream = self.kube.watch_metadata(
                 SECRETS, self.namespace, field_selector=selector, label_selector=labels, resource_version=since
             )
-            async with asyncio.timeout(30), aclosing(stream):  # type: ignore[type-var]
+            async with asyncio.timeout(30), aclosing(stream):
                 async for event in stream:
                     if event.type != "BOOKMARK":
                         events.append([event.type, msgspec.to_builtins(event.object)])

@@ -161,7 +161,7 @@ class KubeInMemory(Kube):
         resource_version: str,
         label_selector: str = "",
         silence: timedelta = SILENCE_TIMEOUT,
-    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+    ) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         if not resource_version:
             list_ = partial(self.server.listed, resource, namespace, field_selector, label_selector=label_selector)
             found, resource_version = await self.requested(Call("list", resource, namespace or "", ""), list_)

@@ -1,7 +1,7 @@
 """The watch of our Secrets: what it tells of a refusal, and that a long list is no stall."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ class Halfway(KubeInMemory):
         yield [token_secret("first")], "7"
         await asyncio.Event().wait()
 
-    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent[PartialObject]]:
+    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         yield WatchEvent("ADDED", token_secret("first"))
         await asyncio.Event().wait()
 
@@ -111,7 +111,7 @@ class Versions(Kube):
         resource_version: str,
         label_selector: str = "",
         silence: timedelta = SILENCE_TIMEOUT,
-    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+    ) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         for version in self.told:
             yield WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)))
         raise Expired(410, "Expired", "too old")
@@ -157,7 +157,7 @@ class Telling(Versions):
     async def metadata_pages(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         yield [token_secret("attacker"), token_secret("listed")], "7"
 
-    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent[PartialObject]]:
+    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         yield WatchEvent("MODIFIED", token_secret("attacker"))
         yield WatchEvent("ADDED", token_secret("watched"))
         await asyncio.Event().wait()
@@ -217,7 +217,7 @@ class Streaming(KubeInMemory):
 
     async def watch_metadata(
         self, *_: Any, resource_version: str, **__: Any
-    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+    ) -> AsyncGenerator[WatchEvent[PartialObject], None]:
         self.begun.append(resource_version)
         for each in self.streams.pop(0) if self.streams else ():
             if isinstance(each, Exception):
