@@ -164,6 +164,22 @@ def only_in_pages(reply: Reply) -> Reply:
     return answer
 
 
+class Crowd:
+    """Answers as another reply does, after a moment, and counts who waits."""
+
+    def __init__(self, reply: Reply, *, seconds: float = 0.01) -> None:
+        self._reply, self._seconds, self._waiting = reply, seconds, 0
+        self.most = 0
+        """How many ever waited at one time."""
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self._waiting += 1
+        self.most = max(self.most, self._waiting)
+        await asyncio.sleep(self._seconds)
+        self._waiting -= 1
+        return await self._reply(request)
+
+
 def cuts() -> Reply:
     """Reads the request and resets the connection."""
 

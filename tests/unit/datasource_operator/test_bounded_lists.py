@@ -4,15 +4,13 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import kopf
 import pytest
 from aiohttp import web
-from kopf._cogs.clients import auth, watching
-from kopf._cogs.structs import credentials, references
 from structlog.testing import capture_logs
 from yarl import URL
 
@@ -23,11 +21,11 @@ from datasource.cluster.login import login
 from datasource.cluster.resources import DATASOURCES
 from datasource_operator.bounded_lists import FIRST_PAGE, LISTS_AT_A_TIME, BoundedLists, read_list
 from datasource_operator.controller import datasource_in
-from datasource_operator.handlers import configure
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.trimming import trimmed
-from tests.unit.datasource.api_server import ApiServer, Reply, json_reply, only_in_pages
+from tests.unit.datasource.api_server import ApiServer, Crowd, Reply, json_reply, only_in_pages
+from tests.unit.datasource_operator.kopf_watch import LISTED, kopf_events
 
 ONE = DATASOURCES.path("shop")
 ALL = DATASOURCES.path(None)
@@ -89,18 +87,9 @@ async def test_list_whose_continue_token_expired_is_read_again_by_kopf() -> None
         return web.json_response(_list(_listed(1)) | {"metadata": told})
 
     async with ApiServer(only_in_pages(reply)) as server:
-        settings, listed = kopf.OperatorSettings(), False
-        configure(settings)
-        requests, connection = DatasourceRequests(ServedScopes((None,))), await login(str(server.kubeconfig))
-        async with requests.session(connection) as session:
-            info = kopf.AiohttpSession(server=connection.host, aiohttp_session=session, expiration=None)
-            auth.vault_var.set(credentials.Vault({credentials.VaultKey("ours"): info}))
-            group, version = DATASOURCES.prefix.split("/")[2:4]
-            resource = references.Resource(group, version, "datasources", namespaced=True)
-            async for event in watching.infinite_watch(settings=settings, resource=resource, namespace=None):
-                listed = event is watching.Bookmark.LISTED
-                break
-    assert listed
+        async with aclosing(kopf_events(server, DatasourceRequests(ServedScopes((None,))))) as events:
+            first = await anext(events)
+    assert first is LISTED
     assert asked == ["", "old", "", "old"]
 
 
@@ -282,22 +271,13 @@ async def test_api_server_that_cannot_be_connected_to_says_nothing_of_sizes() ->
 
 
 async def test_a_list_waits_for_its_turn_for_as_long_as_it_takes() -> None:
-    running, most = 0, 0
-
-    async def answer(_: web.Request) -> web.StreamResponse:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.1)
-        running -= 1
-        return web.json_response(_list() | {"metadata": {"resourceVersion": "1", "continue": ""}})
-
+    answer = Crowd(json_reply(_list() | {"metadata": {"resourceVersion": "1", "continue": ""}}), seconds=0.1)
     # An answer takes a twentieth of our patience, and all together take longer than it.
     lists = _lists(patience=timedelta(seconds=2))
     async with ApiServer(answer) as server:
         found = await asyncio.gather(*(_all_names(lists, server) for _ in range(100)))
     assert found == [[]] * 100
-    assert most <= LISTS_AT_A_TIME
+    assert answer.most <= LISTS_AT_A_TIME
 
 
 # Watches.

@@ -1,27 +1,25 @@
 """The list of Datasources as one stream: to who asks for a page it is a list that has none."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import kopf
 import msgspec
 import pytest
 from aiohttp import web
-from kopf._cogs.clients import auth, watching
-from kopf._cogs.structs import credentials, references
 from structlog.testing import capture_logs
 
 from datasource.api.objects import Datasource
 from datasource.cluster.login import login
 from datasource.cluster.resources import DATASOURCES
-from datasource_operator.handlers import configure
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.streamed_datasources import StreamedDatasources
 from tests.unit.datasource.api_server import ApiServer, Reply, fails, json_reply, streams
+from tests.unit.datasource_operator.kopf_watch import LISTED, kopf_events
 
 ALL = DATASOURCES.path(None)
 
@@ -221,25 +219,14 @@ async def test_refusal_is_that_of_the_page(status: int, reason: str) -> None:
 
 async def test_kopf_takes_it_for_a_list_and_watches_from_its_end() -> None:
     heard = Heard()
-    scopes = ServedScopes((None,))
     listing = streams(_event("ADDED", _datasource("a")), END)
     watching_on = streams(_event("MODIFIED", _datasource("a", resourceVersion="12")))
     async with ApiServer(listing, watching_on) as server:
-        settings, events = kopf.OperatorSettings(), list[Any]()
-        configure(settings)
-        requests = DatasourceRequests(scopes, listed=heard.listed.append)
-        connection = await login(str(server.kubeconfig))
-        async with requests.session(connection) as session:
-            info = kopf.AiohttpSession(server=connection.host, aiohttp_session=session, expiration=None)
-            auth.vault_var.set(credentials.Vault({credentials.VaultKey("ours"): info}))
-            group, version = DATASOURCES.prefix.split("/")[2:4]
-            resource = references.Resource(group, version, "datasources", namespaced=True)
-            async for event in watching.infinite_watch(settings=settings, resource=resource, namespace=None):
-                events.append(event)
-                if len(events) == 2:
-                    break
+        requests, events = DatasourceRequests(ServedScopes((None,)), listed=heard.listed.append), list[Any]()
+        async with aclosing(kopf_events(server, requests)) as stream:
+            events += [await anext(stream), await anext(stream)]
     assert heard.names == ["a"]
-    assert events[0] is watching.Bookmark.LISTED
+    assert events[0] is LISTED
     assert events[1]["object"]["metadata"]["resourceVersion"] == "12"
     assert [each.query.get("resourceVersion") for each in server.requests] == [None, "9"]
 

@@ -22,6 +22,7 @@ from datasource.cluster.resources import DATASOURCES, SECRETS
 from tests.support.hostile_provider import HostileProvider, replies
 from tests.unit.datasource.api_server import (
     ApiServer,
+    Crowd,
     Reply,
     cuts,
     fails,
@@ -280,20 +281,11 @@ async def test_page_that_was_told_is_let_go_of_before_the_next_one_comes() -> No
 
 async def test_many_lists_at_a_time_are_read_a_few_at_a_time() -> None:
     """There are five for each namespace that is served."""
-    running, most = 0, 0
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.01)
-        running -= 1
-        return await listing(["a"], bytes_each=10)(request)
-
+    answer = Crowd(listing(["a"], bytes_each=10))
     async with ApiServer(answer) as server, server.kube() as kube:
         found = await asyncio.gather(*(kube.list_metadata(SECRETS, f"shop-{number}") for number in range(20)))
     assert [len(items) for items, _ in found] == [1] * 20
-    assert most <= PAGES_AT_A_TIME
+    assert answer.most <= PAGES_AT_A_TIME
 
 
 async def test_whole_objects_with_a_label_come_page_by_page() -> None:

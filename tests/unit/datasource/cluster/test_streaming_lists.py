@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from aiohttp import web
 
 from datasource.cluster import streaming_lists
 from datasource.cluster.api_errors import ApiError, Forbidden, Unavailable
 from datasource.cluster.resources import SECRETS
 from datasource.cluster.streaming_lists import AT_A_TIME, CutShort, Selection, StreamingLists
-from tests.unit.datasource.api_server import NO_STREAMS, ApiServer, Reply, fails, json_reply, streams
+from tests.unit.datasource.api_server import NO_STREAMS, ApiServer, Crowd, Reply, fails, json_reply, streams
 
 SELECTION = Selection(SECRETS, "shop", "type=t", "a=b")
 
@@ -123,18 +122,9 @@ async def test_api_server_that_is_away_is_told_as_that() -> None:
 
 async def test_few_streams_are_read_at_a_time() -> None:
     """There are four for each namespace that is served."""
-    running, most = 0, 0
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.01)
-        running -= 1
-        return await streams(END)(request)
-
+    answer = Crowd(streams(END))
     async with ApiServer(answer) as server, server.kube() as kube:
         lists = StreamingLists(kube)
         found = await asyncio.gather(*(_events(lists) for _ in range(3 * AT_A_TIME)))
     assert found == [[("BOOKMARK", "", "9", True)]] * 3 * AT_A_TIME
-    assert most <= AT_A_TIME
+    assert answer.most <= AT_A_TIME
