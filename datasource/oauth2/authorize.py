@@ -1,12 +1,15 @@
 """The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OIDC Core section 3.1.2.1)."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from datasource.oauth2.reserved_parameters import RESERVED_PARAMETERS
+
+_OF_A_QUERY = "!$&'()*+,;=:@/?%-._~"
+"""What a query may hold besides letters and digits (RFC 3986 section 3.4), and what an escape begins with."""
 
 
 class ReservedParameter(ValueError):
@@ -46,7 +49,7 @@ def authorization_parameters(
         ReservedParameter: `extra` sets one of RESERVED_PARAMETERS.
     """
     given = list((extra or {}).items())
-    _refuse_reserved(given)
+    _refuse_reserved(extra or ())
     ours = {
         "response_type": "code",
         "client_id": client_id,
@@ -62,19 +65,23 @@ def authorization_parameters(
 
 
 def front_url(endpoint: str, parameters: Sequence[tuple[str, str]]) -> str:
-    """Put parameters behind an authorization endpoint; its own query is kept (RFC 6749 section 3.1), without doubles.
+    """Put parameters behind an authorization endpoint; its own query is kept as it is (RFC 6749 section 3.1), without doubles.
 
     Raises:
         ReservedParameter: the endpoint's query sets one of RESERVED_PARAMETERS.
     """
     split = urlsplit(endpoint)
     names = {name for name, _ in parameters}
-    own = [
-        pair for pair in parse_qsl(split.query, keep_blank_values=True) if pair[0] not in names - RESERVED_PARAMETERS
-    ]
-    _refuse_reserved(own)
+    own = [pair for pair in split.query.split("&") if pair and _name_of(pair) not in names - RESERVED_PARAMETERS]
+    _refuse_reserved([_name_of(pair) for pair in own])
+    # What no URL may hold is escaped, and nothing else: a service may read a plus as one, and bytes as they are.
+    kept = [quote(pair, safe=_OF_A_QUERY) for pair in own]
     # %20, not +: some providers read the query as a path.
-    return urlunsplit(split._replace(query=urlencode([*own, *parameters], quote_via=quote, safe="")))
+    return urlunsplit(split._replace(query="&".join([*kept, urlencode(parameters, quote_via=quote, safe="")])))
+
+
+def _name_of(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
 
 
 def pushed_url(endpoint: str, *, client_id: str, request_uri: str) -> str:
@@ -82,7 +89,7 @@ def pushed_url(endpoint: str, *, client_id: str, request_uri: str) -> str:
     return front_url(endpoint, [("client_id", client_id), ("request_uri", request_uri)])
 
 
-def _refuse_reserved(pairs: Sequence[tuple[str, str]]) -> None:
-    for name, _ in pairs:
+def _refuse_reserved(names: Iterable[str]) -> None:
+    for name in names:
         if name in RESERVED_PARAMETERS:
             raise ReservedParameter(name)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from datasource.api.objects import Metadata
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
@@ -42,9 +43,11 @@ class KeyCheck:
     async def drop_missed_deletions(self, scope: Scope) -> None:
         """Forget Datasources that a full list of a scope no longer has."""
         suspects = {key for key in self.cache.datasource_keys() if scope in {None, key.namespace}}
-        async for page, _ in self.kube.metadata_pages(DATASOURCES, scope):
+        version = ""
+        async for page, version in self.kube.metadata_pages(DATASOURCES, scope):  # noqa: B007 - the last one counts
             suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in page}
         for key in suspects:
-            logger.info("missed a deletion", datasource=str(key))
-            self.cache.drop_datasource(key)
-            self.dropped(key)
+            # It may have been deleted before the list, and created again since.
+            if self.cache.drop_datasource(key, Metadata(key.name, key.namespace, resource_version=version)):
+                logger.info("missed a deletion", datasource=str(key))
+                self.dropped(key)

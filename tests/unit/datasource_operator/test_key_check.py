@@ -40,7 +40,7 @@ def check_of(
     for key in {each for keys in listed.values() for each in keys}:
         kube.put(DATASOURCES, key.namespace, key.name)
     for key in (HERE, GONE, ELSEWHERE):
-        cache.store_datasource(datasource(namespace=key.namespace, name=key.name))
+        cache.store_datasource(datasource(namespace=key.namespace, name=key.name, resource_version="1"))
     return KeyCheck(kube, cache, scopes, dropped.append), dropped
 
 
@@ -71,6 +71,20 @@ async def test_what_appeared_while_the_list_was_read_is_kept() -> None:
 
     assert dropped == []
     assert new in check.cache.datasource_keys()
+
+
+async def test_what_was_deleted_and_created_again_while_the_list_was_read_is_kept() -> None:
+    check, dropped = check_of({None: [HERE, ELSEWHERE]})
+    again = datasource(namespace=GONE.namespace, name=GONE.name, uid="another", resource_version="1000")
+
+    assert isinstance(check.kube, PartlySilent)
+    check.kube.meanwhile = lambda: check.cache.store_datasource(again)
+    await check.drop_missed_deletions(None)
+
+    assert dropped == []
+    found = check.cache.datasource(GONE)
+    assert found is not None
+    assert found.metadata.uid == "another"
 
 
 async def test_a_namespace_that_does_not_answer_keeps_no_other_from_being_compared() -> None:

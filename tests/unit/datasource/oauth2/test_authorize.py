@@ -90,6 +90,18 @@ def test_query_of_the_endpoint_is_kept() -> None:
     assert ("blank", "") in query
 
 
+@pytest.mark.parametrize(
+    "own", ["p=%FF", "p=a+b", "p=a%2fb/c?d", "p", "p=", "p=1&p=2", "%C3%A4=%c3%a4", "p=a%20b;q=c", "p=%zz", "p=a=b"]
+)
+def test_query_of_the_endpoint_stays_as_it_is_written(own: str) -> None:
+    """A service may read a plus as one, and need not use UTF-8."""
+    assert url(f"{ENDPOINT}?{own}").startswith(f"{ENDPOINT}?{own}&response_type=code&")
+
+
+def test_what_no_url_may_hold_is_escaped_in_the_query_of_the_endpoint() -> None:
+    assert url(f'{ENDPOINT}?p=a b"<ä>&&').startswith(f"{ENDPOINT}?p=a%20b%22%3C%C3%A4%3E&response_type=code&")
+
+
 def test_resource_may_repeat_in_the_query_of_the_endpoint() -> None:
     # RFC 8707 section 2: the one parameter that may stand more than once.
     query = query_of(url(ENDPOINT + "?resource=https%3A%2F%2Fa.example&resource=https%3A%2F%2Fb.example"))
