@@ -40,6 +40,7 @@ from tests.soak.disturbances import DISTURBANCES, Surroundings
 from tests.soak.figures import Figures
 from tests.soak.parameters import TOKEN_LIFETIME, Parameters
 from tests.soak.people import People
+from tests.soak.under_way import UnderWay
 from tests.support.api import api_of
 from tests.support.user import User, eventually
 
@@ -97,7 +98,8 @@ def _so_far(apps: Apps, people: People) -> str:
         share, missing = apps.seconds.share, sum(apps.seconds.worst.values())
     return (
         f"valid {share:.6f}, {missing:.0f} s without a valid token; {apps.tried} tries, {apps.refused} refused; "
-        f"{len(people.lost)} lost, {len(people.interrupted)} interrupted, {sum(people.done.values())} changes by people"
+        f"{len(people.lost)} lost, {len(people.interrupted)} interrupted, {len(people.cut_off)} cut off; "
+        f"{sum(people.done.values())} changes by people"
     )
 
 
@@ -122,7 +124,9 @@ def soak(parameters: Parameters) -> dict[str, Any]:
         user = User(around.control_plane.cluster, NAMESPACE, around.provider, stack.external_url)
         names = prepare(parameters, user)
         apps = Apps(api_of(user.cluster.kubeconfig), NAMESPACE, around.provider.userinfo_url, parameters.tries)
-        people = People(user, apps, parameters.seed)
+        under_way = UnderWay(user, names, FOLDER / "volumes")
+        around.killed = under_way.strike
+        people = People(user, apps, parameters.seed, under_way.was_cut_off)
         with apps:
             people.authorize_all(names)
             steps.next(f"{parameters.seconds} s of disturbances")
@@ -132,11 +136,16 @@ def soak(parameters: Parameters) -> dict[str, Any]:
             eventually("somebody leads", around.leader)
             around.provider.forget_faults()
             _wait(TOKEN_LIFETIME.total_seconds(), Ticker(say), apps, people)
-        return _report(parameters, around, apps, people, done)
+        return _report(parameters, around, apps, people, done, under_way)
 
 
 def _report(
-    parameters: Parameters, around: Surroundings, apps: Apps, people: People, done: Counter[str]
+    parameters: Parameters,
+    around: Surroundings,
+    apps: Apps,
+    people: People,
+    done: Counter[str],
+    under_way: UnderWay,
 ) -> dict[str, Any]:
     refreshes = sum(
         each.grant_type == "refresh_token" and each.status == 200 for each in around.provider.token_requests()
@@ -146,6 +155,8 @@ def _report(
         valid_share=apps.seconds.share,
         grants_lost=len(people.lost),
         grants_interrupted=len(people.interrupted),
+        refreshes_cut_off=under_way.count,
+        grants_cut_off=len(people.cut_off),
     )
     return {
         **msgspec.to_builtins(found),
@@ -160,6 +171,7 @@ def _report(
         "disturbances": dict(done + people.done),
         "lost": people.lost,
         "interrupted": people.interrupted,
+        "cut_off": people.cut_off,
         "given_up": people.given_up,
         "ended": apps.ended,
     }

@@ -22,6 +22,8 @@ class Surroundings:
     operators: list[Process]
     callback_servers: list[Process]
     chance: random.Random
+    killed: Callable[[], None] = lambda: None
+    """Called when the leader was killed, before it runs again."""
 
     def leader(self) -> Process | None:
         """The operator that leads, where one does."""
@@ -41,6 +43,7 @@ def kill_the_leader(around: Surroundings) -> None:
     leader = around.leader()
     if leader is not None:
         leader.child.kill()
+        around.killed()
         time.sleep(around.chance.uniform(1, 10))
         leader.start()
 

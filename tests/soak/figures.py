@@ -17,11 +17,15 @@ class Figures(msgspec.Struct, frozen=True):
     grants_lost: int
     """How often a credential ended that nobody had cleared, edited or revoked."""
     grants_interrupted: int
-    """How often one ended as nobody knows whether the provider had rotated the refresh token."""
+    """How often one ended as nobody knows whether the provider had rotated the refresh token, and no kill explains it."""
+    refreshes_cut_off: int = 0
+    """How many were under way when the leader was killed, and had no reply in a journal."""
+    grants_cut_off: int = 0
+    """How many of these ended: the provider had rotated the refresh token, and nobody had read its answer."""
 
     def lost_at_most(self) -> float:
-        """The share of refreshes that lose a grant: what it is at most, with a confidence of 95 %."""
-        return upper_bound(self.grants_lost + self.grants_interrupted, self.refreshes)
+        """The share of refreshes that lose a grant, whatever the reason: what it is at most, with a confidence of 95 %."""
+        return upper_bound(self.grants_lost + self.grants_interrupted + self.grants_cut_off, self.refreshes)
 
 
 def upper_bound(count: int, trials: int) -> float:

@@ -35,10 +35,14 @@ class People:
     user: User
     apps: Apps
     seed: int
+    was_cut_off: Callable[[str], bool] = lambda _: False
+    """Whether a kill explains that a refresh was interrupted."""
     done: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     """A line for each credential that ended without anybody's wish: which, and what its status said."""
     interrupted: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
+    """The same, where a kill explains it."""
     given_up: list[str] = field(default_factory=list)
     """Flows that nobody could finish."""
     _in_hand: set[str] = field(default_factory=set)
@@ -183,7 +187,10 @@ class People:
             return
         ready: Mapping[str, Any] = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
         line = f"{name}: {ready.get('reason')}: {ready.get('message')}"
-        (self.interrupted if ready.get("reason") == _INTERRUPTED else self.lost).append(line)
+        if ready.get("reason") == _INTERRUPTED:
+            (self.cut_off if self.was_cut_off(name) else self.interrupted).append(line)
+        else:
+            self.lost.append(line)
         self._in_hand.add(name)
         try:
             # Its apps go on expecting a token: what they lack counts.

@@ -28,6 +28,12 @@ def test_each_figure_can_be_missed(change: dict[str, float], name: str) -> None:
     assert sentence.startswith(f"{name} is ")
 
 
+def test_what_a_kill_cut_off_is_told_apart_and_counts_as_lost() -> None:
+    found = msgspec.structs.replace(GOOD, refreshes_cut_off=9, grants_cut_off=2)
+    assert missed(found) == []
+    assert found.lost_at_most() == upper_bound(2, 30_000) > GOOD.lost_at_most()
+
+
 @pytest.mark.parametrize(("count", "trials"), [(0, 100), (0, 30_000), (1, 100), (5, 50), (49, 50)])
 def test_with_a_share_at_the_bound_so_few_happen_in_one_run_of_twenty(count: int, trials: int) -> None:
     share = upper_bound(count, trials)
