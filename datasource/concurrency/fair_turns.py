@@ -5,8 +5,9 @@ places; the last `reserved` ones are for namespaces that hold none. What is urge
 for routine, where some waits, so that nobody who makes things urgent holds up what is merely due. What a turn costs depends on
 the number of places alone.
 
-A namespace whose work takes too long has fewer places until it goes well again: all of it at once may be what makes it take so
-long. TCP does the same with what it has under way (RFC 5681, section 3.1).
+A namespace begins with `at_first` places, and has one more for each piece of work that goes well. It has half as many where one
+takes too long: all of it at once may be what makes it take so long. TCP does the same with what it has under way (RFC 5681,
+section 3.1).
 """
 
 from collections import Counter, OrderedDict
@@ -30,14 +31,16 @@ class FairTurns(Generic[K]):
     in_all: int
     per_namespace: int
     reserved: int = 0
+    at_first: int | None = None
+    """How many places a namespace has at first, and again after it had no work; None: all of `per_namespace`."""
     _urgent: _Lane[K] = field(default_factory=OrderedDict)
     _routine: _Lane[K] = field(default_factory=OrderedDict)
     _waiting: dict[K, tuple[str, bool]] = field(default_factory=dict)
     _holders: dict[K, str] = field(default_factory=dict)
     _held_in: Counter[str] = field(default_factory=Counter)
     _in_a_row: int = 0
-    _narrowed: dict[str, int] = field(default_factory=dict)
-    """By namespace: how many places it may have, where these are fewer than `per_namespace`."""
+    _most: dict[str, int] = field(default_factory=dict)
+    """By namespace with work: how many places it may have, where these are not as many as at first."""
 
     def __len__(self) -> int:
         """How many wait for a turn."""
@@ -74,17 +77,18 @@ class FairTurns(Generic[K]):
         self._held_in[namespace] -= 1
         if not self._held_in[namespace]:
             del self._held_in[namespace]
+            if namespace not in self._urgent and namespace not in self._routine:
+                self._most.pop(namespace, None)
 
     def narrow(self, namespace: str) -> None:
         """What a namespace does takes too long: it may have half as many places as before, but one in any case."""
-        self._narrowed[namespace] = max(self._most_of(namespace) // 2, 1)
+        self._most[namespace] = max(self._most_of(namespace) // 2, 1)
 
     def widen(self, namespace: str) -> None:
-        """Something went well: a namespace that was narrowed may have one place more."""
-        if namespace in self._narrowed:
-            self._narrowed[namespace] += 1
-            if self._narrowed[namespace] >= self.per_namespace:
-                del self._narrowed[namespace]
+        """Something went well: a namespace may have one place more, up to `per_namespace`."""
+        most = self._most_of(namespace)
+        if most < self.per_namespace:
+            self._most[namespace] = most + 1
 
     def forget(self, key: K) -> None:
         """A key waits no more; one that holds a place keeps it."""
@@ -108,7 +112,7 @@ class FairTurns(Generic[K]):
         return held == 0 or (held < self._most_of(namespace) and self.in_all - len(self._holders) > self.reserved)
 
     def _most_of(self, namespace: str) -> int:
-        return self._narrowed.get(namespace, self.per_namespace)
+        return self._most.get(namespace, self.per_namespace if self.at_first is None else self.at_first)
 
     def _took(self, namespace: str, is_urgent: bool) -> K:
         lane = self._lane(is_urgent)

@@ -68,6 +68,9 @@ WORKERS = 32
 
 WORKERS_PER_NAMESPACE = 28
 
+WORKERS_AT_FIRST = 4
+"""Of a namespace. To patch 28 objects of a megabyte at once takes the API server longer than a request waits."""
+
 
 class Forgets(Protocol):
     """Whatever keeps something of a Datasource."""
@@ -115,8 +118,7 @@ class Controller:
 
     def __post_init__(self) -> None:
         self.datasource_event_at = self.monotonic()
-        turns: FairTurns[Key] = FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE)
-        self.queue = WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
+        self.queue = WorkQueue(self.monotonic, self.random, _turns(), lambda key: key.namespace)
         self.queue.taken = QUEUE_SECONDS.observe
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random, self.queue.add)
@@ -332,3 +334,7 @@ class Controller:
 def datasource_in(raw: object) -> Datasource:
     """Parse an object of a watch event."""
     return msgspec.convert(raw, Datasource)
+
+
+def _turns() -> FairTurns[Key]:
+    return FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE, WORKERS_AT_FIRST)

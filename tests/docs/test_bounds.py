@@ -36,7 +36,10 @@ def seconds(pause: timedelta) -> int:
 
 
 TOLD: dict[str, tuple[list[int], list[int]]] = {
-    "reconciliations at a time": ([controller.WORKERS_PER_NAMESPACE], [controller.WORKERS]),
+    "reconciliations at a time": (
+        [controller.WORKERS_AT_FIRST, controller.WORKERS_PER_NAMESPACE],
+        [controller.WORKERS],
+    ),
     "refreshes at a time": ([refresh_pool.PER_NAMESPACE, refresh_pool.PER_PROVIDER], [refresh_pool.IN_ALL]),
     "revocations at a time": ([revocations.WORKERS_PER_NAMESPACE], [revocations.WORKERS]),
     "looks at providers at a time": (

@@ -112,37 +112,41 @@ async def test_every_ending_has_its_own_consequence(
     assert all((entry["job"], entry["datasource"]) == ("reconcile", "shop/calendar") for entry in logs)
 
 
+@dataclass
+class Noted(FairTurns[Key]):
+    """Notes which namespaces were given fewer places, and which more."""
+
+    fewer: list[str] = field(default_factory=list)
+    more: list[str] = field(default_factory=list)
+
+    def narrow(self, namespace: str) -> None:
+        self.fewer.append(namespace)
+
+    def widen(self, namespace: str) -> None:
+        self.more.append(namespace)
+
+
 @pytest.mark.parametrize(
-    ("failure", "at_a_time"),
+    ("ending", "fewer", "more"),
     [
-        (TimedOut("no answer in time"), 4),
-        (ApiError(504, "Timeout", "the request did not complete"), 4),
-        (Unavailable("connection refused"), 8),
-        (Conflict(409, "Conflict", ""), 8),
+        (TimedOut("no answer in time"), ["shop"], []),
+        (ApiError(504, "Timeout", "the request did not complete"), ["shop"], []),
+        (Unavailable("connection refused"), [], []),
+        (Conflict(409, "Conflict", ""), [], []),
+        (TryAgain(), [], []),
+        (Done(), [], ["shop"]),
+        (Done(comes_again=True), [], ["shop"]),
     ],
+    ids=repr,
 )
-async def test_namespace_whose_requests_take_too_long_has_fewer_of_them_at_a_time_until_one_goes_well(
-    failure: Exception, at_a_time: int
+async def test_what_takes_too_long_takes_places_from_its_namespace_and_what_goes_well_gives_one(
+    ending: How, fewer: list[str], more: list[str]
 ) -> None:
-    bench = Bench([failure, Done()])
+    bench = Bench([ending])
+    bench.queue.turns = turns = Noted(8, 8)
     bench.queue.add(KEY)
     await bench.run(lambda: bench.given_back)
-
-    def taken() -> int:
-        turns = bench.queue.turns
-        for number in range(8):
-            turns.submit(Key(KEY.namespace, str(number)), namespace=KEY.namespace, is_urgent=False)
-        found = list(iter(turns.take, None))
-        for each in found:
-            turns.leave(each)
-        for number in range(8):
-            turns.forget(Key(KEY.namespace, str(number)))
-        return len(found)
-
-    assert taken() == at_a_time
-    bench.queue.add(KEY)
-    await bench.run(lambda: len(bench.given_back) == 2)
-    assert taken() == min(at_a_time + 1, 8)
+    assert (turns.fewer, turns.more) == (fewer, more)
 
 
 async def test_what_was_changed_for_others_is_looked_at_at_once() -> None:

@@ -92,7 +92,25 @@ def test_namespace_whose_work_takes_too_long_has_half_as_many_places_and_then_on
     for _ in range(20):
         line.widen("a")
     assert len(list(iter(line.take, None))) == 7
-    assert not line._narrowed
+
+
+def test_namespace_has_few_places_at_first_and_again_after_it_had_no_work() -> None:
+    line: FairTurns[str] = FairTurns(in_all=20, per_namespace=5, at_first=2)
+    waits(line, *(f"a/{number}" for number in range(7)))
+    assert [line.take(), line.take(), line.take()] == ["a/0", "a/1", None]
+    line.widen("a")
+    line.leave("a/0")
+    assert [line.take(), line.take(), line.take()] == ["a/2", "a/3", None]
+    for _ in range(9):
+        line.widen("a")
+    assert [line.take(), line.take(), line.take()] == ["a/4", "a/5", None]
+    for number in range(1, 6):
+        line.leave(f"a/{number}")
+    # One waits still.
+    assert line.take() == "a/6"
+    line.leave("a/6")
+    waits(line, "a/7", "a/8", "a/9")
+    assert [line.take(), line.take(), line.take()] == ["a/7", "a/8", None]
 
 
 def test_who_waits_keeps_its_turn_and_what_was_urgent_stays_so() -> None:
