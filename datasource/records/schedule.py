@@ -84,7 +84,7 @@ def _by_the_access_token(
     if lifetime is None:
         lifetime = _lifetime(facts, facts.expiry_hint) if default_lifetime is None else default_lifetime
     if lifetime is not None:
-        age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
+        age = _age_by_lifetime(lifetime, refresh_before) - _jitter(facts, lifetime)
         yield max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))
 
 
@@ -115,7 +115,7 @@ def _floor(facts: CredentialFacts, lifetime: timedelta) -> timedelta:
     return min(SHORTEST_PAUSE * (1 << doublings), LONGEST_FLOOR)
 
 
-def _age_when_due(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
+def _age_by_lifetime(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
     if refresh_before is not None:
         return lifetime - refresh_before
     at_two_thirds: timedelta = lifetime * _LIFETIME_SHARE

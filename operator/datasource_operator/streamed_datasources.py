@@ -68,8 +68,7 @@ class StreamedDatasources:
 
     async def _read(self, chunks: AsyncIterator[bytes], limit: asyncio.Timeout) -> str:
         """Read up to the end of the list; returns the resourceVersion to watch from."""
-        loop = asyncio.get_running_loop()
-        async for line in lines_of(_each_renews(limit, self.patience, chunks, loop)):
+        async for line in lines_of(_each_renews(limit, self.patience, chunks)):
             event = watch_event(line, Datasource, unread=UNREAD)
             if event.ends_list:
                 return event.object.metadata.resource_version
@@ -82,8 +81,9 @@ class StreamedDatasources:
 
 
 async def _each_renews(
-    limit: asyncio.Timeout, patience: timedelta, chunks: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop
+    limit: asyncio.Timeout, patience: timedelta, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
     async for each in chunks:
         limit.reschedule(loop.time() + patience.total_seconds())
         yield each
