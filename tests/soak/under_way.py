@@ -23,20 +23,24 @@ class UnderWay:
     """The folder with the volumes of all pods."""
     monotonic: Callable[[], float] = time.monotonic
     count: int = 0
-    """How many there were at all kills."""
+    """How many there were at all kills. One that still waits at the next kill counts once."""
     _hit: dict[str, float] = field(default_factory=dict)
     """By name: when it was."""
+    _counted: dict[str, str] = field(default_factory=dict)
+    """By name: the intent of the last one that was counted."""
 
     def strike(self) -> None:
         """Look at what a kill has left, before anything runs again."""
         stored = self.user.all_of(SECRETS, fields=f"type={SecretType.CREDENTIAL}")
-        begun = {each["metadata"]["name"] for each in stored if Annotation.INTENT in each["metadata"]["annotations"]}
+        intents = {each["metadata"]["name"]: each["metadata"]["annotations"].get(Annotation.INTENT) for each in stored}
         replies = [path.name for path in self._replies()]
         for name in self.names:
             place = f".{place_of(self.user.namespace, name)}."
-            if credential_secret_name(name) in begun and not any(place in reply for reply in replies):
+            intent = intents.get(credential_secret_name(name))
+            if intent is not None and not any(place in reply for reply in replies):
                 self._hit[name] = self.monotonic()
-                self.count += 1
+                self.count += self._counted.get(name) != intent
+                self._counted[name] = intent
 
     def was_cut_off(self, name: str) -> bool:
         """Whether that explains that a refresh was interrupted; once."""

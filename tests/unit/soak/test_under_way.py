@@ -18,10 +18,11 @@ class User:
 
     def __init__(self, *begun: str) -> None:
         self.begun = begun
+        self.intent = "{}"
 
     def all_of(self, *_: Any, fields: str) -> list[dict[str, Any]]:
         assert fields == "type=datasource.dev/oauth2-credential"
-        found = {name: {Annotation.INTENT.value: "{}"} if name in self.begun else {} for name in NAMES}
+        found = {name: {Annotation.INTENT.value: self.intent} if name in self.begun else {} for name in NAMES}
         return [
             {"metadata": {"name": credential_secret_name(name), "annotations": each}} for name, each in found.items()
         ]
@@ -57,3 +58,11 @@ def test_a_kill_explains_one_interruption_and_none_long_after(left: UnderWay) ->
     left.strike()
     now = 91.0
     assert not left.was_cut_off("under-way")
+
+
+def test_one_that_still_waits_at_the_next_kill_counts_once(left: UnderWay) -> None:
+    left.strike()
+    assert left.count == 1
+    left.user.intent = "another"  # type: ignore[attr-defined]
+    left.strike()
+    assert left.count == 2
