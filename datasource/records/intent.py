@@ -46,6 +46,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     sends: int = 1
     journal: bool = False
     """Whether the process keeps a journal. If so, its pod may have the reply even after the process has ended."""
+    ended: bool = False
+    """Whether its pod says that the process has ended and has left no reply. Then nobody needs to wait."""
 
     def encode(self) -> str:
         """The value of the `datasource.dev/intent` annotation: JSON."""
@@ -95,8 +97,9 @@ def may_be_taken(
     """Whether this process may send the refresh token in spite of an intent.
 
     It may where the intent is its own: the outcome of that request was never known. It may where an earlier process of its pod
-    wrote the intent: that process has ended, and its journal was read. The process of any other pod may be waiting for the
-    answer. If that process keeps a journal, its pod may even store a reply later, which a second request would make void.
+    wrote the intent: that process has ended, and its journal was read. Another pod may say so, too. Any other
+    process may be waiting for the answer. If it keeps a journal, its pod may even store a reply later, which a second request
+    would make void.
 
     Args:
         intent: the intent on the Secret; None: there is none.
@@ -105,7 +108,7 @@ def may_be_taken(
         age: of the intent. It compares the clock of the process that wrote it with that of this process.
         life: of the access token; None where that is not known.
     """
-    if intent is None or intent.process == process.process:
+    if intent is None or intent.ended or intent.process == process.process:
         return True
     if intent.pod == process.pod and (process.journal or not intent.journal):
         return True
@@ -117,6 +120,15 @@ def may_be_taken(
 def is_left_by(intent: Intent | None, process: Process) -> TypeGuard[Intent]:
     """Whether an earlier process of this pod left the intent, so that others wait for the journal of this pod."""
     return intent is not None and intent.pod == process.pod and intent.journal and process.journal
+
+
+def handed_over(intent: Intent, process: Process) -> Intent:
+    """What to write in place of an intent that `is_left_by` found, where the journal of this pod has no reply to it.
+
+    An earlier process of the pod has ended, so nobody waits for its answer. Our own request was given up, but the provider may
+    still work on it. So others wait for 35 seconds, as they do without a journal.
+    """
+    return msgspec.structs.replace(intent, journal=False, ended=intent.process != process.process)
 
 
 def next_intent(

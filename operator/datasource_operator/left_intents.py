@@ -2,8 +2,9 @@
 
 An intent may say that its process keeps a journal, in which the reply may be. So a leader in another pod waits for 15 minutes.
 This pod knows more. Only this process has the journal now. So each refresh that began here before has ended. If the journal has
-no entry for it, there is no reply. Then this process removes the mark of the journal from the intent. The leader goes on as
-with any other intent, after it was seen unchanged for 35 seconds. The intent still records that the token may have been sent.
+no entry for it, there is no reply. Then this process removes the mark of the journal from the intent. If an earlier process of
+the pod wrote the intent, it marks it as ended, and the leader goes on at once. An intent of this process must first be seen
+unchanged for 35 seconds. The intent still records that the token may have been sent.
 
 While this process leads, it goes on with its own intents itself. So it hands over only while another process leads.
 """
@@ -22,14 +23,14 @@ from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.process.journal import Journal
 from datasource.records.contents import StoredCredential, still_there
 from datasource.records.credential_patches import facts_patch
-from datasource.records.intent import TAKEOVER_AFTER, Process, is_left_by
+from datasource.records.intent import Process, handed_over, is_left_by
 from datasource.records.journal_entry import place_of
 from datasource_operator.cache import Cache, Key
 
 logger = structlog.get_logger(__name__)
 
-CHECK_INTERVAL = TAKEOVER_AFTER
-"""The pause between two checks. No other pod may take over an intent sooner. By then this process leads, if no other does."""
+CHECK_INTERVAL = timedelta(seconds=5)
+"""The pause between two checks. A leader that waits for an intent looks as often."""
 
 LAST_CHECK_TIMEOUT = timedelta(seconds=5)
 """The longest time for the check of a process that ends. For intents that are left then, the leader waits for 15 minutes."""
@@ -80,8 +81,7 @@ class LeftIntents:
         if self.journal is None or self.journal.has_any(place_of(*key)):
             # An entry that was set aside counts, too. It may have the only refresh token that works, and a person looks at it.
             return
-        intent = msgspec.structs.replace(there.facts.intent, journal=False)
-        facts = msgspec.structs.replace(there.facts, intent=intent)
+        facts = msgspec.structs.replace(there.facts, intent=handed_over(there.facts.intent, self.process))
         patch = facts_patch(datasource_name=key.name, resource_version=there.resource_version, facts=facts)
         await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("no reply to a refresh was written down: the leader need not wait for it", datasource=str(key))

@@ -308,7 +308,7 @@ async def test_process_that_ends_lets_no_leader_wait_for_replies_that_it_has_not
         await kube.show(SecretType.CREDENTIAL, credential_metadata(intent=left.encode()))
     (stored,) = kube.stored(SECRETS)
     found = Intent.decode(stored["metadata"]["annotations"][Annotation.INTENT])
-    assert found == msgspec.structs.replace(left, journal=False)
+    assert found == msgspec.structs.replace(left, journal=False, ended=True)
     journal.close()
 
 

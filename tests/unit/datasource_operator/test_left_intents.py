@@ -71,16 +71,30 @@ async def test_leader_goes_on_once_the_pod_that_came_back_says_that_it_has_no_re
         await leads(leader)
         assert (len(world.provider.used), before.journal) == (1, True)
         await back.hand_over()
-        assert intent_of(world) == msgspec.structs.replace(before, journal=False), "what was sent stays on record"
+        after = msgspec.structs.replace(before, journal=False, ended=True)
+        assert intent_of(world) == after, "what was sent stays on record"
         await leads(leader, 1)
         assert (world.facts.revision, world.facts.intent, len(world.provider.used)) == (2, None, 2)
 
 
-async def test_whoever_sees_it_for_the_first_time_still_waits_until_nobody_waits_for_an_answer(tmp_path: Path) -> None:
+async def test_whoever_sees_it_for_the_first_time_goes_on_at_once_as_nobody_waits_for_an_answer(tmp_path: Path) -> None:
     async with journal_world(tmp_path, is_strict=False) as world:
         await died(world, at="before open")
         await world.starts().hand_over()
-        leader = world.starts("pod-3")
+        await leads(world.starts("pod-3"), 1)
+        assert (world.facts.revision, len(world.provider.used)) == (2, 2)
+
+
+async def test_request_that_a_living_process_gave_up_is_waited_for(tmp_path: Path) -> None:
+    """The provider may still work on it."""
+    async with journal_world(tmp_path, is_strict=False) as world:
+        world.provider.status = 502
+        process = world.starts()
+        await process.refresh()
+        await process.hand_over()
+        assert (intent_of(world).journal, intent_of(world).ended) == (False, False)
+        world.provider.status = 200
+        leader = world.starts("pod-2")
         await leads(leader, int(TAKEOVER_AFTER / LOOK_GAP))
         assert len(world.provider.used) == 1
         await leads(leader, 2)

@@ -13,6 +13,7 @@ from datasource.records.intent import (
     Intent,
     Process,
     TokenLife,
+    handed_over,
     is_left_by,
     may_be_taken,
     next_intent,
@@ -61,6 +62,9 @@ def test_altered_intent_cannot_be_decoded(text: str) -> None:
         pytest.param(intent(process="process-1", pod="pod-1"), NOT_AT_ALL, True, id="our own at once"),
         pytest.param(intent(pod="pod-1"), NOT_AT_ALL, True, id="of an earlier process of our pod at once"),
         pytest.param(intent(), NOT_AT_ALL, False, id="a stranger's not at once"),
+        pytest.param(
+            msgspec.structs.replace(intent(), ended=True), NOT_AT_ALL, True, id="one whose pod says that it has ended"
+        ),
         pytest.param(intent(), TAKEOVER_AFTER - timedelta(microseconds=1), False, id="a stranger's not too soon"),
         pytest.param(intent(), TAKEOVER_AFTER, True, id="a stranger's when its sender waits no more"),
     ],
@@ -90,6 +94,17 @@ def test_pod_that_keeps_the_journal_knows_of_its_own_intents_alone_whether_a_rep
     assert is_left_by(found, process) is is_left
 
 
+@pytest.mark.parametrize(("process", "ended"), [("an earlier one", True), (US.process, False)])
+def test_pod_says_that_a_process_has_ended_of_earlier_ones_alone(process: str, ended: bool) -> None:
+    left = Intent("0a", process, US.pod, NOW, sends=2, journal=True)
+    assert handed_over(left, US) == Intent("0a", process, US.pod, NOW, sends=2, ended=ended)
+
+
+def test_intent_that_follows_one_that_has_ended_is_under_way() -> None:
+    before = msgspec.structs.replace(intent(), ended=True)
+    assert not next_intent(before, US, intent_id="intent-3", now=NOW).ended
+
+
 def test_first_intent_counts_one_send() -> None:
     assert next_intent(None, US, intent_id="intent-3", now=NOW) == Intent(
         id="intent-3", process="process-1", pod="pod-1", at=NOW, sends=1
@@ -108,6 +123,8 @@ def test_journal_is_told_only_where_there_is_one() -> None:
     """So that what is written without one is as it was, and what an older process reads says the rest of it."""
     kept = msgspec.structs.replace(intent(), journal=True)
     assert kept.encode() == intent().encode()[:-1] + ',"journal":true}'
+    ended = msgspec.structs.replace(intent(), ended=True)
+    assert ended.encode() == intent().encode()[:-1] + ',"ended":true}'
     assert Intent.decode(kept.encode()) == kept
     keeper = Process(process="process-1", pod="pod-1", journal=True)
     assert next_intent(None, keeper, intent_id="intent-3", now=NOW).journal
