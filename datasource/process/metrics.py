@@ -22,7 +22,7 @@ PROVIDER_SECONDS = Histogram(
     "datasource_provider_request_duration_seconds",
     "Seconds from a request to a provider to its whole reply (answered) or to its failure (failed).",
     ["host", "outcome"],
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 
 

@@ -8,6 +8,7 @@ time counts only while the loop runs, and the end comes only after the sockets h
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -20,18 +21,34 @@ _MOST_STALLS = 40
 """In a row, at the end: a loop that is never on time still ends its requests."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """More time beyond a deadline, for as long as it is worth to wait."""
+
+    most: timedelta
+    goes_on: Callable[[], bool]
+    """Asked each second, from the deadline on."""
+
+    def where(self, condition: Callable[[], bool]) -> "Extension":
+        """The same, where another condition holds, too."""
+        return Extension(self.most, lambda: condition() and self.goes_on())
+
+
+NO_EXTENSION = Extension(timedelta(0), lambda: False)
+
+
 @asynccontextmanager
-async def deadline_of(limit: timedelta) -> AsyncIterator[None]:
-    """Cancel what takes longer than the limit, by the time for which the loop ran.
+async def deadline_of(limit: timedelta, extension: Extension = NO_EXTENSION) -> AsyncIterator["_Ticks"]:
+    """Cancel what takes longer than the limit and its extension, by the time for which the loop ran.
 
     Raises:
         TimeoutError: it took longer.
     """
     async with asyncio.timeout(None) as timeout:
         loop = asyncio.get_running_loop()
-        ticks = _Ticks(loop, limit.total_seconds(), lambda: timeout.reschedule(loop.time()))
+        ticks = _Ticks(loop, limit.total_seconds(), lambda: timeout.reschedule(loop.time()), extension)
         try:
-            yield
+            yield ticks
         finally:
             ticks.stop()
 
@@ -56,9 +73,15 @@ class Timer(Protocol):
 class _Ticks:
     """Counts down; a tick counts for what it was meant to last, however late it comes."""
 
-    def __init__(self, loop: Loop, seconds: float, end: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, seconds: float, end: Callable[[], None], extension: Extension = NO_EXTENSION
+    ) -> None:
         self._loop = loop
         self._left = seconds
+        self._extension = extension
+        self._more = extension.most.total_seconds()
+        self.limit = seconds
+        """Seconds, with what was added so far."""
         self._stalls_left = _MOST_STALLS
         self._end = end
         self._wait(min(_TICK, seconds))
@@ -73,6 +96,10 @@ class _Ticks:
     def _tick(self, seconds: float, due: float) -> None:
         was_over = self._left <= 0
         self._left -= seconds
+        if self._left <= 0 < self._more and self._extension.goes_on():
+            self._left = min(_TICK, self._more)
+            self._more -= self._left
+            self.limit += self._left
         if self._left > 0:
             self._wait(min(_TICK, self._left))
         elif not was_over:

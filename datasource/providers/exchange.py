@@ -13,6 +13,7 @@ from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
 from datasource.outbound.provider_request import ProviderRequest, Reply, UnusableReply
+from datasource.providers.deadline import NO_EXTENSION, Extension
 from datasource.providers.progress import Record
 from datasource.providers.transport import Transport
 from datasource.records.journal_entry import RecordedReply
@@ -43,10 +44,12 @@ async def request_token(
     options: ReplyOptions | None = None,
     ca_bundle: str | None = None,
     record: Recorder | None = None,
+    extension: Extension = NO_EXTENSION,
 ) -> TokenResponse:
     """Send a token request for a tenant (its namespace); the authorities of `ca_bundle` are trusted beside the system's.
 
-    A reply that may grant something is given to `record` before anything else is done with it.
+    A reply that may grant something is given to `record` before anything else is done with it. The `extension` of the deadline
+    is for the reply alone.
 
     Raises:
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
@@ -55,7 +58,15 @@ async def request_token(
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
     recorded = None if record is None else partial(_record, record, sent_at, now)
     try:
-        reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle, record=recorded)
+        reply = await _reply(
+            transport,
+            request,
+            deadline=deadline,
+            tenant=tenant,
+            ca_bundle=ca_bundle,
+            record=recorded,
+            extension=extension,
+        )
     except OutcomeUnknown as error:
         if error.received is None:
             raise
@@ -147,9 +158,12 @@ async def _reply(
     tenant: str,
     ca_bundle: str | None,
     record: Record | None = None,
+    extension: Extension = NO_EXTENSION,
 ) -> Reply:
     """Send a request that the provider acts on; a reply that cannot be opened says that it did."""
     try:
-        return await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle, record=record)
+        return await transport.send(
+            request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle, record=record, extension=extension
+        )
     except UnusableReply as error:
         raise MalformedTokenResponse(str(error)) from None

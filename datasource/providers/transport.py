@@ -28,7 +28,7 @@ from datasource.outbound.trust import add_bundle, leave_out_costly_ciphers
 from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
-from datasource.providers.deadline import deadline_of
+from datasource.providers.deadline import NO_EXTENSION, Extension, deadline_of
 from datasource.providers.progress import FAILURES, Connected, OnlyConnecting, Progress, Record, failure, hindrance_of
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
@@ -93,6 +93,7 @@ class Transport:
         tenant: str,
         ca_bundle: str | None = None,
         record: Record | None = None,
+        extension: Extension = NO_EXTENSION,
     ) -> Reply:
         """Send a request and read the whole reply within the deadline.
 
@@ -103,6 +104,7 @@ class Transport:
             ca_bundle: certificate authorities, in PEM, that are trusted beside the system's for this request only.
             record: called with a reply that may grant something (2xx), before anything else is done with it and before anybody
                 is waited for; and whether it is whole. What it raises is raised here.
+            extension: of the deadline, for the reply to a request that was written, as the provider may have it.
 
         Raises:
             EgressDenied: no request may go there.
@@ -116,9 +118,10 @@ class Transport:
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
+        longer = extension.where(lambda: progress.is_written)
         try:
             with provider_timed(host):
-                async with deadline_of(deadline), self._trusting(ca_bundle, tenant) as client:
+                async with deadline_of(deadline, longer) as ticks, self._trusting(ca_bundle, tenant) as client:
                     return await _exchange(client, http_request, progress)
         except FAILURES as error:
             readable = progress.reply or progress.readable()
@@ -127,7 +130,7 @@ class Transport:
                 return readable
             if readable is not None:
                 progress.hand_out(readable, is_whole=False)
-            raise failure(error, host, progress, deadline) from error
+            raise failure(error, host, progress, timedelta(seconds=ticks.limit)) from error
 
     async def connect(
         self, url: str, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None

@@ -14,7 +14,11 @@ from datasource.api.clock import Moment
 from datasource.outbound.json_text import read_json
 
 REQUEST_DEADLINE = timedelta(seconds=20)
-"""The longest time for a token request."""
+"""The longest time for a token request, unless this process leads: others may send the refresh token later."""
+
+LEADER_WAITS = timedelta(seconds=60)
+"""The longest time for a token request while this process leads, so that nobody else sends the refresh token. A provider may
+answer late. If nobody reads the answer, a strict provider ends the grant when it gets the old refresh token again."""
 
 TAKEOVER_AFTER = REQUEST_DEADLINE + timedelta(seconds=15)
 """How long another process's intent must be seen unchanged. After that its sender no longer waits for an answer."""
@@ -97,9 +101,9 @@ def may_be_taken(
     """Whether this process may send the refresh token in spite of an intent.
 
     It may where the intent is its own: the outcome of that request was never known. It may where an earlier process of its pod
-    wrote the intent: that process has ended, and its journal was read. Another pod may say so, too. Any other
-    process may be waiting for the answer. If it keeps a journal, its pod may even store a reply later, which a second request
-    would make void.
+    wrote the intent: that process has ended, and its journal was read. Another pod may say so, too. Any other process
+    may be waiting for the answer. If it keeps a journal, its pod may even store a reply later, which a second request would
+    make void.
 
     Args:
         intent: the intent on the Secret; None: there is none.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 STALLED_AFTER = timedelta(minutes=10)
-"""A request takes 20 s at the very most, and a reconciliation a dozen of them: a worker on one key for longer is stuck."""
+"""A token request takes 60 s at most, any other 20 s, and a reconciliation a dozen of these. What takes longer is stuck."""
 
 WATCH_STALLED_AFTER = timedelta(minutes=5)
 """Bookmarks come every minute, a watch that hears nothing for 90 s lists again, and retries pause for 30 s at most."""

@@ -17,12 +17,13 @@ from datasource.oauth2.identity import IdentityChanged, kept_claims, read_kept_c
 from datasource.oauth2.token_request import refresh_request
 from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.provider_request import ProviderRequest
+from datasource.providers.deadline import Extension
 from datasource.providers.exchange import Recorder, request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import refresh_options, reply_options
-from datasource.records.intent import REQUEST_DEADLINE
+from datasource.records.intent import LEADER_WAITS, REQUEST_DEADLINE
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import Answer, Identified, UnverifiedReply
@@ -48,6 +49,8 @@ class RefreshSender:
     verifier: IdTokenVerifier
     now: Callable[[], datetime]
     monotonic: Callable[[], float] = time.monotonic
+    may_wait: Callable[[], bool] = lambda: False
+    """Whether a late answer is still waited for, as nobody else may send the refresh token meanwhile."""
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
 
@@ -72,6 +75,7 @@ class RefreshSender:
                 options=reply_options(parameters, refreshed=turn.facts),
                 ca_bundle=ca_bundle,
                 record=record,
+                extension=Extension(LEADER_WAITS - REQUEST_DEADLINE, self.may_wait),
             )
         except OAuth2Error as error:
             REFRESHES.labels(type(error).__name__).inc()

@@ -129,6 +129,7 @@ class Refresher:
     def __post_init__(self) -> None:
         self._clients = Clients(self.steps.kube, self.steps.settings.require_allowed_hosts, self.now, self.token_bytes)
         self.sender = RefreshSender(self.transport, self._clients, self.verifier, self.now, self.monotonic)
+        self.sender.may_wait = lambda: not self.is_stopping
         secrets, memory = self.steps.credential_secrets, self.memory
         self._credential_secrets = secrets
         self._dropped_grants = DroppedGrants(self.transport, self._clients, secrets, self.now, self.sleep)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -268,6 +269,17 @@ def while_a_reply_is_held(user: User, action: Callable[[], object], *, hold: tim
     eventually("the provider has rotated", lambda: [each.status for each in refreshes(user)[before:]] == [200])
     action()
     user.provider.let_go()
+
+
+def test_reply_that_comes_late_is_read_and_nothing_is_sent_twice(user: User) -> None:
+    """A provider that is silent for longer than a token request may take elsewhere: if nobody read it, the grant would end."""
+    authorize(user)
+
+    while_a_reply_is_held(user, lambda: time.sleep(25), hold=timedelta(seconds=40))
+    user.wait_for_handled("refresh", "held-0")
+
+    assert [each.status for each in refreshes(user)] == [200]
+    refreshed(user, "again")
 
 
 def test_label_added_while_a_reply_is_under_way_loses_nothing(user: User) -> None:

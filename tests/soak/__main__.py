@@ -136,6 +136,7 @@ def soak(parameters: Parameters) -> dict[str, Any]:
             eventually("somebody leads", around.leader)
             around.provider.forget_faults()
             _wait(TOKEN_LIFETIME.total_seconds(), Ticker(say), apps, people)
+            people.look_once_more()
         return _report(parameters, around, apps, people, done, under_way)
 
 

@@ -1,5 +1,6 @@
 """One refresh token goes to where it came from, and whose the tokens are that come back is seen before anybody uses them."""
 
+import asyncio
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from datasource.records.client_secret import ClientSecret
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
+from datasource_operator import refresh_sender
 from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import Answer, UnverifiedReply
 from datasource_operator.refresh_sender import RefreshSender
@@ -34,6 +36,7 @@ from tests.support.hostile_provider import (
     ON_LOOPBACK,
     Behaviour,
     HostileProvider,
+    ReceivedRequest,
     closed_port,
     cuts_after_the_request,
     replies,
@@ -117,6 +120,24 @@ async def test_refresh_token_goes_to_the_endpoint_that_is_recorded_with_it() -> 
     assert isinstance(answer, TokenResponse)
     assert (answer.access_token, answer.refresh_token) == ("at-2", "rt-2")
     assert answer.expires_at == NOW + timedelta(seconds=60)
+
+
+async def test_late_answer_is_waited_for_where_nobody_else_may_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_sender, "REQUEST_DEADLINE", timedelta(milliseconds=50))
+    late = asyncio.Event()
+
+    async def answers_late(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        await late.wait()
+        await granting()(request, writer)
+
+    def may_wait() -> bool:
+        late.set()
+        return True
+
+    async with bench(answers_late) as here:
+        here.sender.may_wait = may_wait
+        answer = await here.send()
+    assert isinstance(answer, TokenResponse)
 
 
 async def test_refresh_endpoint_is_used_where_one_is_recorded() -> None:

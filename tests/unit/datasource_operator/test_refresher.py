@@ -276,6 +276,13 @@ async def test_intent_whose_write_nobody_answered_counts_as_no_send() -> None:
         assert each.stored.verdict is Reason.GRANT_REVOKED
 
 
+async def test_late_answer_is_waited_for_while_this_process_leads() -> None:
+    async with bench() as each:
+        assert each.refresher.sender.may_wait()
+        each.refresher.is_stopping = True
+        assert not each.refresher.sender.may_wait()
+
+
 async def test_nothing_is_sent_after_an_intent_that_took_so_long_that_another_may_take_it_over() -> None:
     clock = Clock()
     async with bench(replies(200, ANSWER)) as each:

@@ -6,15 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import uvloop
 
+from datasource.oauth2.errors import NotDelivered, OutcomeUnknown
 from datasource.outbound.provider_request import ProviderRequest
-from datasource.providers.deadline import _MOST_STALLS, _Ticks, deadline_of
+from datasource.providers.deadline import _MOST_STALLS, NO_EXTENSION, Extension, _Ticks, deadline_of
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -23,6 +24,7 @@ from tests.support.hostile_provider import (
     HostileProvider,
     ReceivedRequest,
     replies,
+    stays_silent,
 )
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
@@ -109,6 +111,63 @@ async def test_process_that_was_stopped_past_its_deadline_reads_the_reply_that_c
     assert shown.decode().split()[0] == "200"
 
 
+SOON = timedelta(milliseconds=50)
+
+
+async def test_late_reply_is_read_while_it_is_still_waited_for() -> None:
+    late = asyncio.Event()
+
+    async def answers_late(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        await late.wait()
+        await replies(200)(request, writer)
+
+    def goes_on() -> bool:
+        late.set()
+        return True
+
+    async with HostileProvider(answers_late) as provider, Transport(ON_LOOPBACK) as transport:
+        request = ProviderRequest(url=provider.url, headers={}, body=b"a=b")
+        longer = Extension(timedelta(seconds=60), goes_on)
+        reply = await transport.send(request, deadline=SOON, tenant="apps", extension=longer)
+        assert reply.body == GOOD_REPLY
+
+
+async def test_error_says_for_how_long_the_reply_was_waited_for() -> None:
+    async with HostileProvider(stays_silent()) as provider, Transport(ON_LOOPBACK) as transport:
+        request = ProviderRequest(url=provider.url, headers={}, body=b"a=b")
+        longer = Extension(SOON, lambda: True)
+        with pytest.raises(OutcomeUnknown, match=r"gave no whole answer within 0\.1 s"):
+            await transport.send(request, deadline=SOON, tenant="apps", extension=longer)
+
+
+async def test_request_that_was_not_written_is_waited_for_no_longer() -> None:
+    asked: list[str] = []
+    is_over = asyncio.Event()
+
+    def goes_on() -> bool:
+        asked.append("whether to wait")
+        return True
+
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        is_over.set()
+
+    # It takes the connection, and never begins with TLS.
+    server = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with Transport(ON_LOOPBACK) as transport:
+        request = ProviderRequest(url=f"https://127.0.0.1:{port}/token", headers={}, body=b"a=b")
+        longer = Extension(timedelta(seconds=60), goes_on)
+        with pytest.raises(NotDelivered, match=r"within 0\.05 s"):
+            await transport.send(request, deadline=SOON, tenant="apps", extension=longer)
+    assert asked == []
+    await is_over.wait()
+    server.close()
+    await server.wait_closed()
+
+
 @LOOPS
 def test_what_takes_longer_than_the_limit_is_cancelled(run: Run) -> None:
     async def play() -> None:
@@ -170,12 +229,55 @@ async def test_deadline_that_was_met_leaves_no_timer() -> None:
     assert not deadline.has_passed
 
 
+def extension(goes_on: Callable[[], bool]) -> Extension:
+    return Extension(timedelta(seconds=10.5), goes_on)
+
+
+async def test_extension_is_waited_for_to_its_end() -> None:
+    clock = FakeLoop()
+    deadline = Deadline(clock, seconds=20, extension=extension(lambda: True))
+    clock.run(until=30.5)
+    assert not deadline.has_passed
+    clock.run(until=31)
+    assert deadline.has_passed
+    assert deadline.ticks.limit == 30.5
+
+
+async def test_extension_is_asked_for_each_second_from_the_deadline_on() -> None:
+    clock, asked = FakeLoop(), []
+
+    def goes_on() -> bool:
+        asked.append(clock.now)
+        return len(asked) < 4
+
+    deadline = Deadline(clock, seconds=20, extension=extension(goes_on))
+    clock.run(until=23)
+    assert asked == [20, 21, 22, 23]
+    assert not deadline.has_passed
+    clock.run(until=23.5)
+    assert deadline.has_passed
+    assert deadline.ticks.limit == 23
+
+
+async def test_extension_that_is_not_wanted_costs_no_time() -> None:
+    clock = FakeLoop()
+    deadline = Deadline(clock, seconds=20, extension=extension(lambda: False))
+    clock.run(until=20.5)
+    assert deadline.has_passed
+    assert deadline.ticks.limit == 20
+
+
+@pytest.mark.parametrize(("first", "second", "both"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_extension_may_have_two_conditions(first: bool, second: bool, both: bool) -> None:
+    assert extension(lambda: first).where(lambda: second).goes_on() is both
+
+
 class Deadline:
     """What deadline_of does by a loop whose clock moves when told to."""
 
-    def __init__(self, loop: "FakeLoop", *, seconds: float) -> None:
+    def __init__(self, loop: "FakeLoop", *, seconds: float, extension: Extension = NO_EXTENSION) -> None:
         self.has_passed = False
-        self.ticks = _Ticks(loop, seconds, self._end)
+        self.ticks = _Ticks(loop, seconds, self._end, extension)
 
     def _end(self) -> None:
         self.has_passed = True
