@@ -132,11 +132,11 @@ def soak(parameters: Parameters) -> dict[str, Any]:
             steps.next(f"{parameters.seconds} s of disturbances")
             with people:
                 done = disturb(around, parameters.seconds, apps, people)
-            steps.next("until all are calm")
-            eventually("somebody leads", around.leader)
-            around.provider.forget_faults()
-            _wait(TOKEN_LIFETIME.total_seconds(), Ticker(say), apps, people)
-            people.look_once_more()
+                people.rest()
+                steps.next("until all are calm")
+                eventually("somebody leads", around.leader)
+                around.provider.forget_faults()
+                _wait(TOKEN_LIFETIME.total_seconds(), Ticker(say), apps, people)
         return _report(parameters, around, apps, people, done, under_way)
 
 

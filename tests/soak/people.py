@@ -46,6 +46,7 @@ class People:
     given_up: list[str] = field(default_factory=list)
     """Flows that nobody could finish."""
     _in_hand: set[str] = field(default_factory=set)
+    _resting: threading.Event = field(default_factory=threading.Event)
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def authorize_all(self, names: Sequence[str]) -> None:
@@ -69,7 +70,12 @@ class People:
             thread.start()
         return self
 
+    def rest(self) -> None:
+        """Change nothing more. Whoever is asked for consent still gives it, and what ends is still counted."""
+        self._resting.set()
+
     def __exit__(self, *_: object) -> None:
+        self._resting.set()
         self._ending.set()
         for thread in self._threads:
             thread.join()
@@ -92,7 +98,7 @@ class People:
             "refresh asked for": self._refresh,
             "template edited": self._edit_template,
         }
-        while not self._ending.wait(chance.uniform(3, 9)):
+        while not self._resting.wait(chance.uniform(3, 9)):
             name, change = chance.choice(names), chance.choice(sorted(changes))
             if name in self._in_hand:
                 continue
@@ -175,13 +181,6 @@ class People:
             time.sleep(0.5)
         return False
 
-    def look_once_more(self) -> None:
-        """At the end, when all are calm: count whose credential ended since `_look` did, so that none is left out."""
-        for each in self.user.all_of(DATASOURCES):
-            name, status = each["metadata"]["name"], each.get("status", {})
-            if self._has_ended(name, status):
-                self._count(name, status)
-
     def _look(self) -> None:
         """Whose credential ended without anybody's wish: counted, and authorized anew."""
         while not self._ending.wait(1.0):
@@ -189,24 +188,15 @@ class People:
                 for each in self.user.all_of(DATASOURCES):
                     self._judge(each["metadata"]["name"], each.get("status", {}))
 
-    def _has_ended(self, name: str, status: Mapping[str, Any]) -> bool:
-        is_at_rest = name not in self._in_hand and self.apps.seconds.is_expected(name)
-        return is_at_rest and status.get("state") != "AUTHORIZED"
-
-    def _count(self, name: str, status: Mapping[str, Any]) -> str:
-        """Returns the line that says what happened."""
+    def _judge(self, name: str, status: Mapping[str, Any]) -> None:
+        if name in self._in_hand or not self.apps.seconds.is_expected(name) or status.get("state") == "AUTHORIZED":
+            return
         ready: Mapping[str, Any] = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
         line = f"{name}: {ready.get('reason')}: {ready.get('message')}"
         if ready.get("reason") == _INTERRUPTED:
             (self.cut_off if self.was_cut_off(name) else self.interrupted).append(line)
         else:
             self.lost.append(line)
-        return line
-
-    def _judge(self, name: str, status: Mapping[str, Any]) -> None:
-        if not self._has_ended(name, status):
-            return
-        line = self._count(name, status)
         self._in_hand.add(name)
         try:
             # Its apps go on expecting a token: what they lack counts.
