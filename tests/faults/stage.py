@@ -52,9 +52,12 @@ class Case:
 
     def has_reason(self, reason: str) -> bool:
         """Whether the operator says so, and has seen the latest parameters."""
+        return self.is_observed() and self.user.reason(self.name) == reason
+
+    def is_observed(self) -> bool:
+        """Whether the operator has seen the latest parameters."""
         datasource = self.user.get(self.name)
-        observed = datasource["status"]["observedGeneration"] == datasource["metadata"]["generation"]
-        return observed and self.user.reason(self.name) == reason
+        return bool(datasource["status"]["observedGeneration"] == datasource["metadata"]["generation"])
 
     def concerns(self, call: Call) -> bool:
         """Whether a call is about this Datasource, its Secrets or its flow records: one flow is under way at a time."""

@@ -104,9 +104,13 @@ def has_no_secrets(case: Case) -> bool:
 
 
 def is_held(case: Case) -> bool:
-    """The credential outlives its Datasource until it is revoked."""
+    """The credential outlives its Datasource until it is revoked, and the operator has said all that it says of that.
+
+    It says so last: a story that went on before would have one write less.
+    """
     credential = case.user.credential(case.name)
-    return credential is not None and "datasource.dev/revoke" in credential["metadata"].get("finalizers", [])
+    held = credential is not None and "datasource.dev/revoke" in credential["metadata"].get("finalizers", [])
+    return held and case.is_observed()
 
 
 def is_cleared_and_revoked(case: Case) -> bool:

@@ -169,17 +169,24 @@ class People:
 
     def _authorized(self, name: str, *, is_new: bool = True) -> bool:
         """Go through the flow until a credential is stored; its apps expect a token from then on."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline, had_link = time.monotonic() + _PATIENCE, False
         while time.monotonic() < deadline:
-            with suppress(*_TROUBLE), Person() as person:
-                link = self.user.status(name).get("authorizationLink")
-                if link and "The new credential was stored" in person.authorize(link).text:
+            with suppress(*_TROUBLE):
+                status = self.user.status(name)
+                link = status.get("authorizationLink")
+                had_link = had_link or link is not None
+                # A kill right after the credential was stored takes the page away: no link is offered any more then.
+                if self._consented(link) if link else had_link and _is_authorized(status):
                     if is_new:
                         self.user.wait_for_status("it is authorized", _is_authorized, name)
                         self.apps.expect(name)
                     return True
             time.sleep(0.5)
         return False
+
+    def _consented(self, link: str) -> bool:
+        with Person() as person:
+            return "The new credential was stored" in person.authorize(link).text
 
     def _look(self) -> None:
         """Whose credential ended without anybody's wish: counted, and authorized anew."""
