@@ -174,9 +174,10 @@ class People:
             with suppress(*_TROUBLE):
                 status = self.user.status(name)
                 link = status.get("authorizationLink")
-                had_link = had_link or link is not None
+                had_link = had_link or bool(link)
                 # A kill right after the credential was stored takes the page away: no link is offered any more then.
-                if self._consented(link) if link else had_link and _is_authorized(status):
+                page_is_lost = had_link and not link and _is_authorized(status)
+                if page_is_lost or (link and self._consented(link)):
                     if is_new:
                         self.user.wait_for_status("it is authorized", _is_authorized, name)
                         self.apps.expect(name)
@@ -196,7 +197,7 @@ class People:
                     self._judge(each["metadata"]["name"], each.get("status", {}))
 
     def _judge(self, name: str, status: Mapping[str, Any]) -> None:
-        if name in self._in_hand or not self.apps.seconds.is_expected(name) or status.get("state") == "AUTHORIZED":
+        if name in self._in_hand or not self.apps.seconds.is_expected(name) or _is_authorized(status):
             return
         ready: Mapping[str, Any] = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
         line = f"{name}: {ready.get('reason')}: {ready.get('message')}"
