@@ -27,6 +27,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
+def busy_seconds() -> float:
+    """Time that all cores of this machine have worked (proc_stat(5): the first line, without idle, iowait and guests)."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = Path("/proc/stat").read_text().split()[1:11]
+    return sum(map(int, (user, nice, system, irq, softirq, steal))) / _TICKS
+
+
 def resident_kib(pid: int) -> float:
     """Resident memory of a process (VmRSS), in KiB."""
     return _status(pid, "VmRSS")

@@ -21,10 +21,10 @@ from bench.bare import MERGE_PATCH, Bare, Refused, in_flight, load_json
 from bench.browsers import session_of_browsers
 from bench.figures import Report, at_least, at_most
 from bench.fleet import Fleet, Member
-from bench.meter import Calls, cpu_seconds
+from bench.meter import cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
-from bench.writing import RUNS, Run, waiting
+from bench.writing import RUNS, Run, add_limit, waiting
 from callback_server.cookie import COOKIE, cookie_hash
 from datasource.api.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
 from datasource.api.objects import PartialObject
@@ -36,6 +36,7 @@ from datasource.records.credential_patches import credential_manifest
 from datasource.records.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
 from datasource.records.ticket import ticket_hash
 from deploy.local.stack import CALLBACK_SERVER
+from tests.support.person import STORED
 
 _FIELD = re.compile(r'name="(ticket|token)" value="([^"]*)"')
 _ONWARD = re.compile(r'<a class="button" href="([^"]*)"')
@@ -58,16 +59,17 @@ async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> Non
     async with world("callback", report) as here:
         with here.callback_server() as pid:
             for _ in range(runs):
-                raw = await _raw_rate(here, await _crowd(here, count))
+                raw = await flows_raw(here, await _crowd(here, count))
                 await _measure(here, pid, raw, count)
 
 
-async def _measure(here: World, pid: int, raw: float, count: int) -> None:
+async def _measure(here: World, pid: int, raw: Run, count: int) -> None:
     run = await flows(here, pid, count)
-    here.add("raw driver", "flows/s", raw)
+    here.add("raw driver", "flows/s", raw.rate)
     here.add("callback server", "flows/s", run.rate)
-    here.add("callback server to raw driver", "ratio", run.rate / raw, wanted=at_least(0.7))
+    here.add("callback server to raw driver", "ratio", run.rate / raw.rate, wanted=at_least(0.7))
     here.add("CPU a flow", "ms", run.cpu)
+    add_limit(here, run, raw)
     here.report.out(f"      a flow: {run.calls.told(count)}")
     crowd = await _crowd(here, count)
     async with People(here) as calm:
@@ -79,11 +81,11 @@ async def flows(here: World, pid: int, count: int) -> Run:
     """One run of ours, with 32 people at once; `pid` is that of the callback server."""
     crowd = await _crowd(here, count)
     here.audit.skip()
-    cpu, begun = cpu_seconds(pid), time.monotonic()
+    cpu, before, begun = cpu_seconds(pid), here.spent(), time.monotonic()
     async with People(here) as people:
         await in_flight(partial(people.authorize, *each) for each in crowd)
-    seconds, used = time.monotonic() - begun, cpu_seconds(pid) - cpu
-    return Run(count, seconds, here.calls(raw=False, user=CALLBACK_SERVER), used)
+    seconds, used, spent = time.monotonic() - begun, cpu_seconds(pid) - cpu, here.spent(before)
+    return Run(count, seconds, here.calls(raw=False, user=CALLBACK_SERVER), used, spent)
 
 
 async def _at_rate(rate: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
@@ -152,7 +154,7 @@ class People:
         _, headers = await self._answer("GET", back, 303, headers={"Cookie": cookie})
         await _show_authorized(self.here, fleet, member)
         page, _ = await self._answer("GET", headers["Location"], 200, headers={"Cookie": cookie})
-        if "The new credential was stored" not in page:
+        if STORED not in page:
             raise AssertionError(f"no credential was stored: {page}")
 
     async def _answer(
@@ -176,14 +178,15 @@ class People:
         return text, answer.headers
 
 
-async def _raw_rate(here: World, crowd: Crowd) -> float:
+async def flows_raw(here: World, crowd: Crowd) -> Run:
+    """One run of the raw driver."""
     here.audit.skip()
-    begun = time.monotonic()
+    before, begun = here.spent(), time.monotonic()
     await in_flight(partial(RawFlows(here, here.raw_callback, fleet).authorize, member) for fleet, member in crowd)
-    rate = len(crowd) / (time.monotonic() - begun)
-    calls: Calls = here.calls(raw=True, user=CALLBACK_SERVER)
+    seconds, spent = time.monotonic() - begun, here.spent(before)
+    calls = here.calls(raw=True, user=CALLBACK_SERVER)
     here.report.out(f"      a flow of the raw driver: {calls.told(len(crowd))}")
-    return rate
+    return Run(len(crowd), seconds, calls, spent=spent)
 
 
 @dataclass(slots=True)

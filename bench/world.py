@@ -18,11 +18,13 @@ from bench.bare import Bare
 from bench.figures import Report, Wanted
 from bench.fleet import Fleet
 from bench.imitation import LIFETIME
-from bench.meter import AuditLog, Busy, Calls, cpu_seconds, service_account
+from bench.limit import DRIVER, Spent
+from bench.meter import AuditLog, Busy, Calls, busy_seconds, cpu_seconds, service_account
 from bench.objects import Maker
 from datasource.api.clock import micro_time
 from datasource.api.names import CALLBACK_RIGHTS
 from datasource.process.installation import LEASE_NAME, SYSTEM_NAMESPACE
+from deploy.local.build import ETCD, KUBE_APISERVER
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports
@@ -43,10 +45,7 @@ class Operator:
     @property
     def pid(self) -> int:
         """The process id of the process that is measured."""
-        pid = self.process.child.pid
-        if pid is None:
-            raise AssertionError(f"the operator ended:\n{self.process.child.tail()}")
-        return pid
+        return _pid(self.process.child)
 
     def cpu(self) -> float:
         """Seconds of CPU so far."""
@@ -71,11 +70,19 @@ class World:
     raw_callback: Bare
     """The raw driver under the callback server's ServiceAccount."""
     audit: AuditLog
+    provider: Child
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def add(self, figure: str, unit: str, sample: float, *, wanted: Wanted | None = None) -> None:
         """Add one run's value of a figure of this bench."""
         self.report.add(self.name, figure, unit, sample, wanted)
+
+    def spent(self, since: Spent | None = None) -> Spent:
+        """The CPU that the machine and what works beside our process have used, in all or since a moment."""
+        api_server, etcd = (self.control_plane.component(each.name) for each in (KUBE_APISERVER, ETCD))
+        by_process = {child.name: cpu_seconds(_pid(child)) for child in (api_server, etcd, self.provider)}
+        now = Spent(busy_seconds(), {**by_process, DRIVER: time.process_time()})
+        return now if since is None else now - since
 
     async def fleet(self, count: int, name: str = "") -> Fleet:
         """`count` Datasources in a namespace of their own, not applied yet."""
@@ -162,6 +169,12 @@ class World:
         await asyncio.to_thread(self.api.apply, lease, manager="bench")
 
 
+def _pid(child: Child) -> int:
+    if child.pid is None:
+        raise AssertionError(f"{child.name} ended:\n{child.tail()}")
+    return child.pid
+
+
 def _is_held(lease: Manifest | None) -> bool:
     return lease is not None and bool(lease["spec"].get("holderIdentity"))
 
@@ -179,7 +192,10 @@ async def world(name: str, report: Report, *, latency: float = 0.0, lifetime: in
     """A fresh world; the provider takes `latency` seconds to answer, and its access tokens live for `lifetime` seconds."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
-    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency, lifetime) as provider_url:
+    with (
+        ControlPlane(folder / "cluster") as control_plane,
+        _provider(folder, latency, lifetime) as (provider, provider_url),
+    ):
         install(control_plane.cluster)
         (pages,) = free_ports(1)
         stack = Stack(control_plane.cluster, folder / "logs", pages)
@@ -191,7 +207,7 @@ async def world(name: str, report: Report, *, latency: float = 0.0, lifetime: in
             maker = Maker(provider_url, stack.external_url)
             with AuditLog(control_plane.audit_log) as audit:
                 api = api_of(control_plane.kubeconfig)
-                yield World(name, report, control_plane, stack, maker, api, load, raw, raw_callback, audit)
+                yield World(name, report, control_plane, stack, maker, api, load, raw, raw_callback, audit, provider)
 
 
 def _bare(control_plane: ControlPlane, account: str | None, agent: str) -> Bare:
@@ -206,7 +222,7 @@ def _admin_token(control_plane: ControlPlane) -> str:
 
 
 @contextlib.contextmanager
-def _provider(folder: Path, latency: float, lifetime: int) -> Iterator[str]:
+def _provider(folder: Path, latency: float, lifetime: int) -> Iterator[tuple[Child, str]]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "bench.imitation", str(port), str(latency), str(lifetime)]
     child = Child("provider-imitation", command, folder / "logs" / "provider.log", env={"PYTHONPATH": str(REPOSITORY)})
@@ -214,7 +230,7 @@ def _provider(folder: Path, latency: float, lifetime: int) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         child.wait_until_ready(lambda: _answers(url), seconds=30)
-        yield url
+        yield child, url
     finally:
         child.stop()
 

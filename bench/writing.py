@@ -10,6 +10,7 @@ from functools import partial
 from bench.bare import IN_FLIGHT, Seen, Watch, in_flight
 from bench.figures import Report, at_least, at_most, never_above
 from bench.fleet import Fleet, Member
+from bench.limit import DRIVER, Spent, attainable
 from bench.meter import LINK_KEYS, NOT_OF_OBJECTS, Calls
 from bench.world import World, world
 from datasource.api.clock import rfc3339
@@ -27,6 +28,8 @@ class Run:
     seconds: float
     calls: Calls
     cpu_seconds: float = 0.0
+    spent: Spent | None = None
+    """Of all that worked beside our process, and of the machine, where it was measured."""
 
     @property
     def rate(self) -> float:
@@ -152,12 +155,12 @@ async def refreshed(here: World, fleet: Fleet) -> Run:
         await is_quiet(operator.cpu)
         async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as watch:
             here.audit.skip()
-            cpu = operator.cpu()
+            cpu, before = operator.cpu(), here.spent()
             begun = await here.let_lead()
             ended = await watch.until(len(fleet))
-            used = operator.cpu() - cpu
+            used, spent = operator.cpu() - cpu, here.spent(before)
             await asyncio.sleep(1)
-            return Run(len(fleet), ended - begun, here.calls(raw=False), used)
+            return Run(len(fleet), ended - begun, here.calls(raw=False), used, spent)
 
 
 async def refreshed_raw(here: World, fleet: Fleet) -> Run:
@@ -165,10 +168,10 @@ async def refreshed_raw(here: World, fleet: Fleet) -> Run:
     await fleet.make_due()
     async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as watch:
         here.audit.skip()
-        cpu, begun = time.process_time(), time.monotonic()
+        before, begun = here.spent(), time.monotonic()
         await in_flight(partial(fleet.refresh, here.raw, each) for each in fleet.members.values())
-        ended = await watch.until(len(fleet))
-        return Run(len(fleet), ended - begun, here.calls(raw=True), time.process_time() - cpu)
+        ended, spent = await watch.until(len(fleet)), here.spent(before)
+        return Run(len(fleet), ended - begun, here.calls(raw=True), spent.by_process[DRIVER], spent)
 
 
 def refreshed_since(moment: datetime) -> Callable[[Seen], bool]:
@@ -264,8 +267,23 @@ def _compare(here: World, ours: Run, raw: Run, *, ratio: float, writes: float, c
     if raw.cpu_seconds:
         here.add("raw driver: its CPU an object", "ms", raw.cpu)
     here.add("CPU an object", "ms", ours.cpu, wanted=None if cpu is None else at_most(cpu))
+    add_limit(here, ours, raw)
     here.report.out(f"      an object of ours: {ours.calls.told(ours.objects)}")
     here.report.out(f"      an object of the raw driver: {raw.calls.told(raw.objects)}")
+
+
+def add_limit(here: World, ours: Run, raw: Run) -> None:
+    """Add where the CPU of an object goes, and how near to the raw driver that lets ours come, where both were measured."""
+    if ours.spent is None or raw.spent is None:
+        return
+    by_ours, by_raw = ours.spent / ours.objects, raw.spent / raw.objects
+    for beside, each in (("", by_ours), ("raw driver: ", by_raw)):
+        here.add(f"{beside}CPU an object, of the machine", "ms", 1000 * each.machine)
+        for name, seconds in each.by_process.items():
+            here.add(f"{beside}CPU an object, of {name}", "ms", 1000 * seconds)
+    here.add("cores that work", "cores", ours.spent.machine / ours.seconds)
+    here.add("raw driver: cores that work", "cores", raw.spent.machine / raw.seconds)
+    here.add("the ratio that our CPU allows", "ratio", attainable(by_raw, by_ours, ours.cpu / 1000))
 
 
 async def _driven(

@@ -14,6 +14,8 @@ from tests.support.patience import PATIENCE
 from tests.support.refresh import leads_on_to
 
 OUR_COOKIE = "__Host-datasource-browser"
+STORED = "The new credential was stored"
+"""What the done page says to a person whose authorization went well."""
 
 
 @dataclass

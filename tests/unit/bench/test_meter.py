@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.meter import LINK_KEYS, AuditLog, Call, cpu_seconds, resident_kib
+from bench.meter import LINK_KEYS, AuditLog, Call, busy_seconds, cpu_seconds, resident_kib
 from bench.writing import Run
 
 
@@ -109,7 +109,8 @@ def test_a_look_goes_on_where_the_last_one_ended_through_half_lines_and_a_rotati
 
 
 def test_kernel_tells_what_a_process_uses() -> None:
-    begun = cpu_seconds(os.getpid())
+    begun, machine = cpu_seconds(os.getpid()), busy_seconds()
     while cpu_seconds(os.getpid()) - begun < 0.05:
         sum(range(10_000))
+    assert busy_seconds() > machine
     assert resident_kib(os.getpid()) > 1024
