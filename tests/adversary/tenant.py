@@ -24,7 +24,7 @@ from datasource.records.fingerprint import fingerprint
 from deploy.local.cluster import Cluster
 from tests.adversary.parameters import Parameters
 from tests.adversary.targets import Target, host_of
-from tests.support.person import Person, parameters_of
+from tests.support.person import STORED, Person, parameters_of
 
 NAMESPACE = "hostile"
 _ACCOUNT = "tenant"
@@ -212,7 +212,7 @@ def _flow(link: str) -> str:
         asked = parameters_of(person.begin(link))
         back = urlencode({"code": "c" * 4000, "state": asked["state"]})
         page = person.come_back(f"{asked['redirect_uri']}?{back}")
-        return "stored" if "The new credential was stored" in page.text else f"a page ({page.status_code})"
+        return "stored" if STORED in page.text else f"a page ({page.status_code})"
 
 
 def _name(target: Target, number: int) -> str:

@@ -16,7 +16,7 @@ from bench.world import World
 from datasource.api.names import Annotation, default_token_secret_name
 from tests.adversary.parameters import DUE_BY, LATE_AFTER, LIFETIME, MOST_EXTRA, Parameters
 from tests.adversary.steps import Step, Stopwatch, Way
-from tests.support.person import Person, parameters_of
+from tests.support.person import STORED, Person, parameters_of
 
 NAMESPACE = "victim"
 PEOPLES_NAMESPACE = "victims-people"
@@ -192,7 +192,7 @@ def _flow(link: str, watch: Stopwatch) -> None:
             assert answer.is_redirect, f"{answer.status_code}: {answer.text[:300]}"
         with watch.step(Step.DONE):
             page = person.get(urljoin(str(answer.url), answer.headers["location"]))
-            assert "The new credential was stored" in page.text, f"{page.status_code}: {page.text[:300]}"
+            assert STORED in page.text, f"{page.status_code}: {page.text[:300]}"
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.stack import Process
 from tests.support.api import SECRETS
-from tests.support.person import Person, parameters_of
+from tests.support.person import STORED, Person, parameters_of
 from tests.support.user import CLIENT_SECRET, User
 
 pytestmark = pytest.mark.cluster
@@ -59,7 +59,7 @@ def test_cve_2026_41425_callback_of_an_attacker_is_nothing_in_a_browser_with_a_f
 
     assert victim.get(of_the_attacker).status_code == 403
     assert token_requests(user) == 0
-    assert "The new credential was stored" in victim.come_back(of_the_victim).text
+    assert STORED in victim.come_back(of_the_victim).text
 
 
 @pytest.mark.parametrize("strip", ["state", "cookie", "state and cookie", "code", "iss and state"])
@@ -79,7 +79,7 @@ def test_cve_2023_27490_check_that_is_stripped_is_a_check_that_failed(user: User
     assert answer.status_code in {400, 403}
     assert (token_requests(user), user.credential_id()) == (0, "")
     victim.cookie = cookie
-    assert "The new credential was stored" in victim.come_back(callback).text
+    assert STORED in victim.come_back(callback).text
 
 
 def test_cve_2022_39222_code_of_a_victim_is_worth_nothing_to_whoever_sees_it(

@@ -15,7 +15,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Authentication
 from deploy.local.stack import Process, Stack
 from tests.support.api import SECRETS
-from tests.support.person import OUR_COOKIE, Person, forms_in, parameters_of
+from tests.support.person import OUR_COOKIE, STORED, Person, forms_in, parameters_of
 from tests.support.refresh import leads_on_to
 from tests.support.user import CLIENT_SECRET, User, eventually
 
@@ -205,7 +205,7 @@ def test_callback_that_is_none_of_ours_spends_nothing(user: User, person: Person
         assert answer.status_code == 400
         assert token_requests(user) == 0
         # The flow goes on all the same: a stranger cannot end it.
-        assert "The new credential was stored" in person.come_back(callback).text
+        assert STORED in person.come_back(callback).text
 
 
 def test_callback_in_another_namespace_spends_nothing(user: User, person: Person) -> None:
@@ -292,8 +292,8 @@ def test_more_than_ten_at_once_take_the_places_of_others_and_the_newest_goes_on(
     urls = [person.begin(link) for _ in range(11)]
 
     assert len(flow_records(user)) <= 10
-    assert "The new credential was stored" in person.come_back(person.consent(urls[-1])).text
-    assert "The new credential was stored" not in person.come_back(person.consent(urls[0])).text
+    assert STORED in person.come_back(person.consent(urls[-1])).text
+    assert STORED not in person.come_back(person.consent(urls[0])).text
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT"])
@@ -305,7 +305,7 @@ def test_callback_that_is_looked_at_before_it_is_opened_spends_nothing(user: Use
 
     assert answer.status_code == 405
     assert token_requests(user) == 0
-    assert "The new credential was stored" in person.come_back(callback).text
+    assert STORED in person.come_back(callback).text
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_cookie_that_another_host_planted_finishes_no_flow(user: User, person: P
     assert token_requests(user) == 0
     assert user.credential_id() == ""
     # Who began goes on all the same.
-    assert "The new credential was stored" in person.come_back(callback).text
+    assert STORED in person.come_back(callback).text
 
 
 def test_done_page_is_shown_to_its_browser_only(user: User, person: Person) -> None:
@@ -372,7 +372,7 @@ def test_public_client_and_body_authentication_work(user: User, person: Person) 
 
     for name in ("public", "body"):
         user.wait_for_reason("AuthorizationRequired", name)
-        assert "The new credential was stored" in person.authorize(user.link(name)).text
+        assert STORED in person.authorize(user.link(name)).text
         user.wait_for_reason("Authorized", name)
 
 
@@ -382,7 +382,7 @@ def test_datasource_with_a_redirect_uri_of_its_own_authorizes_with_it(user: User
     user.provider.register_client(user.client_id, CLIENT_SECRET, [own])
 
     assert user.status()["redirectURI"] == own
-    assert "The new credential was stored" in person.authorize(link).text
+    assert STORED in person.authorize(link).text
 
 
 def test_server_with_a_path_prefix_serves_and_links_below_it(user: User, stack: Stack, person: Person) -> None:
@@ -396,7 +396,7 @@ def test_server_with_a_path_prefix_serves_and_links_below_it(user: User, stack: 
     server.start()
     try:
         page = person.authorize(link.replace(user.external_url, prefixed))
-        assert "The new credential was stored" in page.text
+        assert STORED in page.text
         assert urlsplit(str(page.url)).path.startswith("/connect/done/")
         assert person.get(f"http://localhost:{port}/authorize/a/b").status_code == 404
     finally:
@@ -428,4 +428,4 @@ def test_error_that_names_no_authorization_is_shown_and_acted_on_by_nobody(user:
 
     assert answer.status_code == 400
     assert "The service answered invalid_scope: &lt;b&gt;no such scope." in answer.text
-    assert "The new credential was stored" in person.come_back(callback).text
+    assert STORED in person.come_back(callback).text

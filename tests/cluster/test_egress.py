@@ -11,7 +11,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import Process, Stack
 from tests.support.hostile_provider import self_signed
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.tls_front import TlsFront
 from tests.support.user import CLIENT_SECRET, User
 
@@ -71,7 +71,7 @@ def test_authority_of_the_provider_is_trusted_from_a_config_map(user: User, pers
     config_map(user, front.certificate.certificate)
     link = user.ready_to_authorize(tokenURL=token_url(front), caBundleRef={"name": "company-ca"})
 
-    assert "The new credential was stored" in person.authorize(link).text
+    assert STORED in person.authorize(link).text
     user.wait_for_reason("Authorized")
     user.annotate("refresh", "1")
     user.wait_for_handled("refresh", "1")
@@ -80,7 +80,7 @@ def test_authority_of_the_provider_is_trusted_from_a_config_map(user: User, pers
 def test_authority_of_the_provider_is_trusted_from_the_spec(user: User, person: Person, front: TlsFront) -> None:
     link = user.ready_to_authorize(tokenURL=token_url(front), caBundle=front.certificate.certificate)
 
-    assert "The new credential was stored" in person.authorize(link).text
+    assert STORED in person.authorize(link).text
 
 
 @pytest.mark.parametrize("bundle", [None, self_signed().certificate], ids=["none", "of somebody else"])
@@ -156,7 +156,7 @@ def test_where_the_flag_says_so_the_callback_server_sends_no_secret_that_names_n
         assert "which does not list the hosts that it may be sent to" in refused.text
 
         user.kubectl("annotate", "secret", "app", "datasource.dev/allowed-hosts=127.0.0.1")
-        assert "The new credential was stored" in person.authorize(link).text
+        assert STORED in person.authorize(link).text
     finally:
         server.stop()
 

@@ -11,7 +11,7 @@ import pytest
 from datasource.api.clock import parse_rfc3339, rfc3339
 from tests.support.api import SECRETS
 from tests.support.hostile_provider import HostileProvider, ReceivedRequest, consents_at_once, replies, served
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -57,7 +57,7 @@ def expiring(status: dict[str, Any]) -> str | None:
 def authorize(user: User) -> None:
     user.wait_for_link()
     with Person() as person:
-        assert "The new credential was stored" in person.authorize(user.link()).text
+        assert STORED in person.authorize(user.link()).text
     user.wait_for_reason("Authorized")
 
 

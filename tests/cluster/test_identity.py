@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.local.provider import RevocationRequest
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -63,7 +63,7 @@ def test_status_shows_who_authorized(user: User) -> None:
 def test_the_one_expected_gets_in(user: User) -> None:
     page = authorize(user, ready(user, expectedIdentity={"email": "ada@example.com", "sub": "ada"}), **ADA)
 
-    assert "The new credential was stored" in page
+    assert STORED in page
     user.wait_for_reason("Authorized")
 
 
@@ -111,7 +111,7 @@ def test_id_token_that_is_not_for_us_stores_nothing_where_somebody_is_expected(
 def test_id_token_that_is_not_for_us_costs_the_name_and_not_the_grant_where_nobody_is_expected(user: User) -> None:
     link = ready(user)
     user.provider.fault(client_id=user.client_id, claims={"nonce": None})
-    assert "The new credential was stored" in authorize(user, link)
+    assert STORED in authorize(user, link)
     user.wait_for_reason("Authorized")
     assert "authorizedAs" not in user.status()
     assert "spec.oauth2.nonce" in user.ready()["message"]
@@ -198,7 +198,7 @@ def test_edit_of_expected_identity_ends_an_authorization_under_way(user: User) -
         expect(user, email="ada@example.com")
         page = person.come_back(callback)
 
-    assert "The new credential was stored" not in page.text
+    assert STORED not in page.text
     assert user.credential() is None
 
 
@@ -211,7 +211,7 @@ def test_code_is_not_spent_while_nobody_could_verify_who_comes(user: User) -> No
         user.apply(user.datasource(user.oauth2(issuer=issuer)))
         page = person.come_back(callback)
 
-    assert "The new credential was stored" not in page.text
+    assert STORED not in page.text
     assert len(user.provider.token_requests()) == requests
 
 
@@ -234,7 +234,7 @@ def test_two_people_at_once_are_told_apart(user: User) -> None:
         for thread in threads:
             thread.join()
 
-    assert "The new credential was stored" in pages["ada"]
-    assert "The new credential was stored" not in pages["stranger"]
+    assert STORED in pages["ada"]
+    assert STORED not in pages["stranger"]
     user.wait_for_reason("Authorized")
     assert user.status()["authorizedAs"] == "ada@example.com"

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from tests.support.api import api_of, refusal
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.plugin import Plugin, editor
 from tests.support.user import User, eventually
 
@@ -112,7 +112,7 @@ def test_import_and_the_consent_of_a_person_take_nothing_from_each_other(user: U
         back = at_the_provider(user, person, "diary")
         user.apply(brought(user, "rt-of-nobody"))
         user.wait_for_reason("GrantRevoked", "diary")
-        assert "The new credential was stored" in person.come_back(back).text
+        assert STORED in person.come_back(back).text
         user.wait_for_reason("Authorized", "diary")
         user.wait_for_status("it is told", lambda status: imported(status) == "CredentialExists", "diary")
         assert user.decoded(IMPORT, "refresh_token") == "rt-of-nobody"
@@ -134,7 +134,7 @@ def test_import_and_the_consent_of_a_person_take_nothing_from_each_other(user: U
         back = at_the_provider(user, person, "planner")
         done = person.come_back(back)
         user.apply(brought(user, moved, "planner"))
-        assert "The new credential was stored" in done.text
+        assert STORED in done.text
         user.wait_for_status("it is told", lambda status: imported(status) == "CredentialExists", "planner")
         assert (user.state("planner"), user.decoded("planner-oauth2-import", "refresh_token")) == ("AUTHORIZED", moved)
         user.annotate("clear-credential", "1", "planner")

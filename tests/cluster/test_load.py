@@ -12,7 +12,7 @@ import pytest
 from deploy.local.processes import free_ports
 from deploy.local.stack import Process, Stack
 from tests.support.junk_load import Load, Outcome
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User
 
 pytestmark = pytest.mark.cluster
@@ -71,13 +71,13 @@ def test_junk_from_two_hundred_clients_keeps_nobody_out_and_makes_nothing_grow(
     try:
         with Person() as person, Person() as other:
             # The very Datasource that is hammered, one beside it, and the first again: a link, a flow, a reload.
-            assert "The new credential was stored" in person.authorize(link).text
-            assert "The new credential was stored" in other.authorize(other_link).text
+            assert STORED in person.authorize(link).text
+            assert STORED in other.authorize(other_link).text
             user.annotate("new-credential", "1")
             user.wait_for_link()
             again = user.link().replace(user.external_url, place)
             page = person.authorize(again)
-            assert "The new credential was stored" in page.text
+            assert STORED in page.text
             assert person.get(str(page.url)).status_code == 200
         assert hammering.poll() is None, "the flows must go on while the junk does"
     finally:

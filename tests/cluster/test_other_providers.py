@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.authlib_provider import AuthlibProvider
 from tests.support.mock_provider.server import MockProvider
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -44,7 +44,7 @@ def test_authlib_server_that_rotates_is_authorized_refreshed_and_revoked(
     user.wait_for_reason("AuthorizationRequired")
 
     page = person.come_back(person.consent(person.begin(user.link())))
-    assert "The new credential was stored" in page.text, page.text
+    assert STORED in page.text, page.text
     for number in (1, 2):
         user.annotate("refresh", str(number))
         user.wait_for_handled("refresh", str(number))
@@ -84,7 +84,7 @@ def test_mock_server_is_found_by_its_issuer_authorized_and_refreshed(user: User,
         user.apply(user.datasource(user.oauth2(**endpoints)))
         user.wait_for_reason("AuthorizationRequired")
         page = person.come_back(person.consent(person.begin(user.link())))
-        assert "The new credential was stored" in page.text, page.text
+        assert STORED in page.text, page.text
         user.wait_for_reason("Authorized")
         # Its access tokens differ by the second only.
         first = _stored(user, "refresh_token")

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local.provider import Authentication, TokenRequest
 from tests.support.gateway import HEADER, gateway
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -48,7 +48,7 @@ def authorized_and_refreshed(user: User, person: Person, link: str) -> str:
     """Go the whole way and refresh once; returns the URL at the provider to which the browser was sent."""
     sent_to = person.begin(link)
     page = person.come_back(person.consent(sent_to))
-    assert "The new credential was stored" in page.text, page.text
+    assert STORED in page.text, page.text
     user.wait_for_reason("Authorized")
     user.annotate("refresh", "1")
     user.wait_for_handled("refresh", "1")
@@ -216,7 +216,7 @@ def test_captured_fields_reach_apps_and_survive_a_refresh(user: User, person: Pe
 
     # What a provider such as QuickBooks adds to the callback.
     back = person.consent(person.begin(user.link())) + "&realmId=4711"
-    assert "The new credential was stored" in person.come_back(back).text
+    assert STORED in person.come_back(back).text
     user.wait_for_reason("Authorized")
     user.annotate("refresh", "1")
     user.wait_for_handled("refresh", "1")
@@ -241,7 +241,7 @@ def test_refresh_goes_where_the_credential_says_and_not_where_an_edit_points(use
 def test_grant_that_is_gone_by_a_name_of_the_providers_own_needs_a_person(user: User, person: Person) -> None:
     oauth2 = by_issuer_alone(user, errorCodes={"bad_refresh_token": "invalid_grant"})
     page = person.authorize(prepared(user, oauth2))
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
     user.wait_for_reason("Authorized")
     user.provider.fault(client_id=user.client_id, status=400, error="bad_refresh_token")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.local.stack import Process
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -20,7 +20,7 @@ def get_credential(user: User, link: str) -> None:
     before = user.credential_id()
     with Person() as person:
         page = person.authorize(link)
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
     eventually("a new credential is stored", lambda: user.credential_id() != before)
     user.wait_for_reason("Authorized")
 

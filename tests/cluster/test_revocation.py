@@ -12,7 +12,7 @@ import pytest
 from deploy.local.provider import LONGEST_HOLD, RevocationRequest
 from deploy.local.stack import Process, Stack
 from tests.support.api import EVENTS, NAMESPACES
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -158,7 +158,7 @@ def test_new_credential_ends_the_revocation_of_the_old_one(user: User) -> None:
 
     with Person() as person:
         page = person.authorize(user.link())
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
     user.wait_for_reason("Authorized")
 
     credential = user.credential()
@@ -445,7 +445,7 @@ def test_replacement_of_the_same_name_waits_until_the_old_grant_is_revoked(user:
     eventually_gone(user)
     with Person() as person:
         page = person.authorize(user.link())
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
     user.wait_for_reason("Authorized")
 
 

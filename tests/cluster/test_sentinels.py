@@ -12,7 +12,7 @@ from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.provider import Authentication, Provider
 from tests.conftest import ISSUED, RUNS
 from tests.support.api import SECRETS
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User, new_private_key
 
 pytestmark = [pytest.mark.cluster, pytest.mark.last]
@@ -95,7 +95,7 @@ def test_nothing_that_a_viewer_reads_holds_a_key_or_what_it_signed(user: User, p
         pages.append(person.authorize(user.link()).text)
     user.wait_for_reason("Authorized")
 
-    assert ["The new credential was stored" in page for page in pages] == [False, True]
+    assert [STORED in page for page in pages] == [False, True]
     assert_nothing_is_found(user, provider, pages)
 
 

@@ -32,6 +32,7 @@ from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Process, Stack
 from tests.support.api import DATASOURCES, SECRETS, Api, Manifest, api_of, refusal
 from tests.support.employee import Employee
 from tests.support.patience import eventually
+from tests.support.person import STORED
 from tests.support.refresh import leads_on_to
 from tests.support.sign_in import with_component
 from tests.support.user import User
@@ -113,7 +114,7 @@ def test_people_see_and_do_what_the_cluster_allows_them_and_nothing_else(tenant:
         onward = leads_on_to(ada.submit(own, "Get new credential").text)
         assert onward is not None
         done = ada.come_back(ada.consent(onward))
-        assert "The new credential was stored" in done.text
+        assert STORED in done.text
         tenant.wait_for_status("the credential is in use", lambda status: status.get("state") == "AUTHORIZED")
 
         # It is somebody's now: to replace or clear it takes more than authorize.
@@ -270,7 +271,7 @@ def test_stolen_token_passes_for_any_person_at_the_pages_and_for_none_of_the_clu
         pretender.cookies = {SESSION.name: forged(thief, grace, provider)}
         onward = leads_on_to(pretender.submit(pretender.get(page), "Get new credential").text)
         assert onward is not None
-        assert "The new credential was stored" in pretender.come_back(pretender.consent(onward)).text
+        assert STORED in pretender.come_back(pretender.consent(onward)).text
         tenant.wait_for_status("the credential is in use", lambda status: status.get("state") == "AUTHORIZED")
         told = tenant.status()["history"]
         assert [each["by"] for each in told] == ["grace@example.com"]

@@ -12,7 +12,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import LONGEST_HOLD
 from deploy.local.stack import CALLBACK_SERVER
 from tests.support.audit import WRITES, requests_by
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -61,7 +61,7 @@ def test_label_added_meanwhile_loses_nothing(user: User) -> None:
 
     page = meanwhile(user, link, lambda: user.kubectl("label", "secret", "calendar-oauth2-credential", "backup=yes"))
 
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
     assert user.credential_id() != old
     credential = user.credential()
     assert credential is not None

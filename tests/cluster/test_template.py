@@ -16,7 +16,7 @@ from deploy.local.stack import OPERATOR, Process
 from tests.support.api import LEASES
 from tests.support.audit import requests_by
 from tests.support.hostile_provider import HostileProvider, consents_at_once, replies, served
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -89,7 +89,7 @@ def authorize(user: User, name: str = "calendar") -> None:
     user.wait_for_reason("AuthorizationRequired", name)
     with Person() as person:
         page = person.authorize(user.link(name))
-        assert "The new credential was stored" in page.text, page.text
+        assert STORED in page.text, page.text
 
 
 def refreshes(provider: HostileProvider) -> int:
@@ -230,7 +230,7 @@ def test_template_that_breaks_under_way_costs_no_consent(user: User, generous: H
         user.apply(at(generous, user, {"header": "{{ acess_token }}"}))
         user.wait_for_reason("InvalidConfiguration")
         page = person.come_back(callback)
-    assert "The new credential was stored" in page.text, page.text
+    assert STORED in page.text, page.text
 
     user.apply(at(generous, user, MODEST))
     user.wait_for_reason("Authorized")

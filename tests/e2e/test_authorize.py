@@ -11,7 +11,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from deploy.local.stack import Process, Stack
 from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
-from tests.support.person import OUR_COOKIE, Person
+from tests.support.person import OUR_COOKIE, STORED, Person
 from tests.support.site import Answer, site
 from tests.support.user import User
 
@@ -59,7 +59,7 @@ def test_credential_is_got_and_the_page_says_so(user: User, page: Page, shoot: S
     page.wait_for_url("**/done/*")
 
     shoot(page, "done")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     assert "There is nothing more to do." in page.locator(".banner").inner_text()
     assert "demo@example.com" in page.locator("main").inner_text()
     page.get_by_text("Technical details").click()
@@ -88,7 +88,7 @@ def test_pages_can_be_read_on_a_phone_without_script(user: User, browser: Browse
     authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)
 
     shoot(page, "done")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     phone.close()
     wide = browser.new_context(
         viewport={"width": 320, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
@@ -129,7 +129,7 @@ def test_denied_consent_is_told_and_can_be_tried_again(user: User, page: Page, s
     page.get_by_role("button", name=BUTTON).click()
     allow(page)
     page.wait_for_url("**/done/*")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
 
 
 def test_used_link_leads_whoever_used_it_to_the_result_and_ends_for_everybody_else(
@@ -140,7 +140,7 @@ def test_used_link_leads_whoever_used_it_to_the_result_and_ends_for_everybody_el
 
     page.goto(link)
 
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     other = browser.new_context().new_page()
     other.goto(link)
     shoot(other, "ended")
@@ -161,12 +161,12 @@ def test_used_link_has_ended_while_the_operator_is_down(
     try:
         authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)
         shoot(page, "done")
-        assert heading(page) == "The new credential was stored"
+        assert heading(page) == STORED
         assert "has not used it yet" in page.locator("main").inner_text()
         assert "AUTHORIZED" not in page.locator(".banner").inner_text()
 
         page.goto(link)
-        assert heading(page) == "The new credential was stored"
+        assert heading(page) == STORED
     finally:
         operator.start()
     user.wait_for_reason("Authorized")
@@ -185,7 +185,7 @@ def test_flow_cannot_be_finished_in_another_browser(user: User, page: Page, brow
     assert token_requests(user) == 0
     other.close()
     page.goto(callback)
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
 
 
 def test_two_callbacks_at_once_make_one_token_request(user: User, page: Page, context: BrowserContext) -> None:
@@ -207,7 +207,7 @@ def test_two_callbacks_at_once_make_one_token_request(user: User, page: Page, co
         thread.join()
 
     assert token_requests(user) == 1
-    assert ["The new credential was stored" in answer for answer in answers] == [True] * 4
+    assert [STORED in answer for answer in answers] == [True] * 4
 
 
 def test_two_people_at_once_store_one_credential(user: User, page: Page, browser: Browser, shoot: Shoot) -> None:
@@ -223,7 +223,7 @@ def test_two_people_at_once_store_one_credential(user: User, page: Page, browser
     tab.wait_for_url("**/done/*")
 
     shoot(tab, "second")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     assert heading(tab) == "Another person was faster"
     assert token_requests(user) == 1
     user.wait_for_reason("Authorized")
@@ -303,19 +303,19 @@ def test_reload_and_back_on_the_callback_url_show_the_outcome(user: User, page: 
     callback = allow_but_stay(page)
     page.goto(callback)
     done = page.url
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
 
     page.reload()
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     page.goto(callback)
     assert page.url == done
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     page.goto("about:blank")
     page.go_back()
 
     shoot(page, "back")
     assert page.url == done
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
     assert token_requests(user) == 1
 
 
@@ -330,7 +330,7 @@ def test_another_replica_finishes_the_flow(
         allow(page)
         page.wait_for_url("**/done/*")
         shoot(page, "done")
-        assert heading(page) == "The new credential was stored"
+        assert heading(page) == STORED
     finally:
         replica.stop()
         callback_server.start()
@@ -354,7 +354,7 @@ def test_wrong_client_secret_is_told_and_can_be_mended(user: User, page: Page, s
     page.get_by_role("button", name=BUTTON).click()
     allow(page)
     page.wait_for_url("**/done/*")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
 
 
 def test_missing_client_secret_is_told_before_anything_begins(user: User, page: Page, shoot: Shoot) -> None:

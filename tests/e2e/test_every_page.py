@@ -53,6 +53,7 @@ from datasource.process.branding import Branding
 from datasource.records.effective import effective_oauth2
 from tests.conftest import ARTEFACTS
 from tests.e2e.conftest import violations
+from tests.support.person import STORED
 from tests.unit.callback_server.refusals.test_refused import every_refusal
 from tests.unit.callback_server.test_consent import situation
 from tests.unit.callback_server.test_pages_in_languages import dialogs
@@ -144,7 +145,7 @@ def signed_in(
     yield "datasource", lambda: datasource_page(whole)
     yield "datasource-seen", lambda: datasource_page(DatasourcePage(account, path, dialog, None, "It may be seen."))
     way_on = WayOn(f"{path}/{name}", f"Datasource {name}", account)
-    banner = Banner("The new credential was stored", "It is AUTHORIZED.", is_success=True)
+    banner = Banner(STORED, "It is AUTHORIZED.", is_success=True)
     yield "done", lambda: dialog_page(replace(dialog, banner=banner, way_on=way_on))
     yield "refusal", lambda: refusal_page(form_is_not_ours(), reference="3f2a9c", way_on=way_on)
     yield "clear", lambda: clear_page(ClearPage(account, "shop", name, owner, button, "/"))

@@ -12,7 +12,7 @@ from tests.e2e.test_onward import FrontDoor
 from tests.e2e.test_planted_cookie import DOMAIN, PLANTED, REFUSED
 from tests.support import firefox as driver
 from tests.support.firefox import Firefox, firefox
-from tests.support.person import Person, parameters_of
+from tests.support.person import STORED, Person, parameters_of
 from tests.support.site import Answer, site
 from tests.support.tls_front import TlsFront
 from tests.support.user import User
@@ -51,7 +51,7 @@ def test_button_leads_over_two_hosts_and_back_and_ends_with_a_credential(user: U
         browser.press("button.main")
         browser.press("button[value=allow]")
         browser.wait_for_url("/done/")
-        assert browser.text("h1, .banner h2") == "The new credential was stored"
+        assert browser.text("h1, .banner h2") == STORED
     browser.shoot(ARTEFACTS / "firefox.done.png")
     user.wait_for_reason("Authorized")
     assert ["referer" in visit.headers for visit in door.visits] == [False, False]

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from deploy.local.browser import BUTTON, allow, sign_in, wait_for_sign_in
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from tests.e2e.conftest import Shoot, flows, heading, violations
-from tests.support.person import parameters_of
+from tests.support.person import STORED, parameters_of
 from tests.support.site import Answer, Visit, site
 from tests.support.user import User, eventually
 
@@ -62,7 +62,7 @@ def finish(page: Page) -> None:
     sign_in(page, DEMO_LOGIN, DEMO_PASSWORD)
     allow(page)
     page.wait_for_url("**/done/*")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED
 
 
 @pytest.mark.parametrize("is_pushed", [False, True], ids=["in front", "pushed"])
@@ -194,7 +194,7 @@ def test_second_press_after_the_credential_was_stored_leads_to_the_result(
 
     other.reload()
 
-    assert heading(other) == "The new credential was stored"
+    assert heading(other) == STORED
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from deploy.local.stack import Stack, running
 from tests.e2e.conftest import Shoot, heading
-from tests.support.person import OUR_COOKIE
+from tests.support.person import OUR_COOKIE, STORED
 from tests.support.site import Answer, site
 from tests.support.tls_front import TlsFront
 from tests.support.user import CLIENT_SECRET, User
@@ -142,4 +142,4 @@ def test_browser_with_a_planted_cookie_is_told_and_works_again_once_it_is_gone(
     sign_in(page, DEMO_LOGIN, DEMO_PASSWORD)
     allow(page)
     page.wait_for_url("**/done/*")
-    assert heading(page) == "The new credential was stored"
+    assert heading(page) == STORED

@@ -20,6 +20,7 @@ from deploy.local.stack import Process, Stack, install, running
 from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
 from tests.support.api import ROLE_BINDINGS, SECRETS, Api, api_of
 from tests.support.employee import Employee
+from tests.support.person import STORED
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +31,6 @@ ONLY_WITH = {VIEWER: "list", AUTHORIZER: "authorize", EDITOR: "patch"}
 """A verb of each role that tells whether the API server knows of its binding by now."""
 
 SESSION = "__Host-datasource-session"
-STORED = "The new credential was stored"
 DENIED = "You may not do that"
 SIGN_IN = "Please sign in"
 RESOURCE = "datasources.datasource.dev"

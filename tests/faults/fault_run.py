@@ -35,7 +35,7 @@ from tests.faults.balancer import Balancer
 from tests.faults.pods import volume
 from tests.support import etcd
 from tests.support.api import DATASOURCES, NO_ANSWER, SECRETS, api_of
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User, eventually
 
 FOLDER = BUILD / "faults"
@@ -261,7 +261,7 @@ class Storm:
 def _authorized(link: str) -> int:
     """Go through the flow; 1 if a credential was stored."""
     with suppress(AssertionError, StopIteration, OSError, KeyError, ValueError, Exception), Person() as person:
-        return int("The new credential was stored" in person.authorize(link).text)
+        return int(STORED in person.authorize(link).text)
     return 0
 
 

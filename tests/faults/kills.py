@@ -30,10 +30,9 @@ from tests.faults.fault_run import leads
 from tests.faults.kill_figures import ELSEWHERE, Stage, Trial
 from tests.faults.pods import Pod, Pods, callback_servers, operators, system_calls, traced
 from tests.support.api import DATASOURCES
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
-STORED = "The new credential was stored"
 SETTLED_WITHIN = 150.0
 """Seconds until a wait for the end gives up: a bound against hanging."""
 

@@ -20,11 +20,9 @@ from tests.faults import world
 from tests.faults.api_proxy import Call
 from tests.faults.behind_proxy import BehindProxy
 from tests.support.api import DATASOURCES
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.refresh import leads_on_to
 from tests.support.user import GaveUp, User, eventually
-
-STORED = "The new credential was stored"
 
 QUIET = 0.7
 """Seconds without a request after which a process counts as settled; what it does later is compared all the same."""

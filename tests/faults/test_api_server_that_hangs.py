@@ -9,7 +9,7 @@ import pytest
 from datasource.process.installation import SYSTEM_NAMESPACE
 from tests.faults.api_proxy import Call, CallIs, everything
 from tests.faults.stage import Stage
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 
 pytestmark = pytest.mark.cluster
 
@@ -38,7 +38,7 @@ def waits(page: httpx.Response) -> bool:
 
 def ends_well(person: Person, address: str) -> None:
     """The browser looks again by itself."""
-    assert "The new credential was stored" in person.come_back(address).text
+    assert STORED in person.come_back(address).text
 
 
 def exchanges(stage: Stage) -> int:

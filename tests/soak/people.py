@@ -16,7 +16,7 @@ from deploy.local.processes import StackError
 from tests.soak.apps import Apps
 from tests.support.api import DATASOURCES, NO_ANSWER
 from tests.support.patience import GaveUp
-from tests.support.person import Person
+from tests.support.person import STORED, Person
 from tests.support.user import User
 
 _TROUBLE = (*NO_ANSWER, StackError, GaveUp, AssertionError, KeyError, OSError, StopIteration, httpx.HTTPError)
@@ -187,7 +187,7 @@ class People:
 
     def _consented(self, link: str) -> bool:
         with Person() as person:
-            return "The new credential was stored" in person.authorize(link).text
+            return STORED in person.authorize(link).text
 
     def _look(self) -> None:
         """Whose credential ended without anybody's wish: counted, and authorized anew."""

@@ -23,6 +23,7 @@ from datasource.records.flow import failed_flow
 from datasource.records.intent import Intent
 from datasource.records.page_request import PageRequest, RequestKind
 from tests.support.hostile_provider import Behaviour, ReceivedRequest, replies
+from tests.support.person import STORED
 from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
 from tests.unit.datasource.builders import NOW, UID, oauth2, spec
 from tests.unit.datasource.records.test_flow import flow
@@ -49,7 +50,7 @@ async def test_code_is_exchanged_and_the_tokens_are_stored() -> None:
         data = {key: b64decode(value).decode() for key, value in came.credential["data"].items()}
         assert (data["access_token"], data["refresh_token"]) == ("the-access-token", "the-refresh-token")
         assert data["token_endpoint"] == came.provider.url
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
 
 
 async def test_neither_page_nor_address_shows_what_is_secret() -> None:
@@ -70,7 +71,7 @@ async def test_callback_that_comes_several_times_spends_the_code_once(how: str) 
             answers = [await came.come_back(state) for _ in range(3)]
         assert len(came.provider.requests) == 1
         assert len({answer.headers["location"] for answer in answers}) == 1, "all of them see how it ended"
-        assert "The new credential was stored" in (await came.end(answers[-1])).text
+        assert STORED in (await came.end(answers[-1])).text
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ async def test_exchange_that_fails_stores_nothing_and_is_told(status: int, body:
         again = await came.come_back(state)
         assert len(came.provider.requests) == 1, "nor is it tried again"
         assert again.status_code in {302, 303}
-    assert "The new credential was stored" not in page.text
+    assert STORED not in page.text
     assert "Get new credential" in page.text or "again" in page.text, "there is a way on"
 
 
@@ -134,7 +135,7 @@ async def test_whatever_changed_while_the_person_was_away_no_code_is_spent(happe
         page = await came.end(await came.come_back(state))
         assert came.provider.requests == []
         assert came.credential == stood
-    assert "The new credential was stored" not in page.text
+    assert STORED not in page.text
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ async def test_credential_that_appears_during_the_exchange_is_not_overwritten() 
         assert len(came.provider.requests) == 1
         assert came.credential is not None
         assert came.credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] == "another"
-    assert "The new credential was stored" not in page.text
+    assert STORED not in page.text
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ async def test_code_is_exchanged_as_the_metadata_lists_that_the_flow_began_with(
         kept = json.loads(came.credential["metadata"]["annotations"][Annotation.PROMISED])
         assert kept["token_endpoint_auth_methods_supported"] == lists
         assert "token_endpoint" not in kept
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
 
 
 # An import beside a person's flow: the operator takes it over while they are at the provider, or while the code is exchanged.
@@ -274,7 +275,7 @@ async def test_import_that_is_of_no_use_gives_way_to_a_consent(facts: dict[str, 
         came.store_an_import(**facts)
         page = await came.end(await came.come_back(state))
         assert is_theirs(came)
-    assert "The new credential was stored" in page.text
+    assert STORED in page.text
 
 
 @pytest.mark.parametrize("facts", MAY_BE_OF_USE.values(), ids=MAY_BE_OF_USE)
@@ -311,7 +312,7 @@ async def test_import_that_appears_during_the_exchange_gives_way_where_it_is_of_
         here.append(came)
         page = await came.authorize()
         assert is_theirs(came) is gives_way
-    assert ("The new credential was stored" in page.text) is gives_way
+    assert (STORED in page.text) is gives_way
 
 
 def test_only_fields_that_the_spec_names_are_kept_of_what_a_browser_brought() -> None:
@@ -355,4 +356,4 @@ async def test_person_before_a_slow_service_is_told_that_it_goes_on_and_the_code
     assert "This takes a little longer" in page.text
     assert (under_way.status_code, under_way.headers["Refresh"]) == (200, "5")
     assert "not finished yet" in under_way.text
-    assert "The new credential was stored" in done.text
+    assert STORED in done.text

@@ -11,6 +11,7 @@ from callback_server.done import LOOKS, PAUSE
 from datasource.api.names import Annotation
 from datasource.api.objects import encoded_data
 from tests.support.hostile_provider import replies
+from tests.support.person import STORED
 from tests.unit.callback_server.test_callback import GRANTS
 from tests.unit.callback_server.visits import DATASOURCE, new_cookie_jar, visit
 
@@ -21,7 +22,6 @@ def flow_in(record: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
-STORED = "The new credential was stored"
 TAKEN_UP = "The Datasource is AUTHORIZED. There is nothing more to do."
 
 

@@ -24,11 +24,9 @@ from tests.support.hostile_provider import (
     replies,
     stays_silent,
 )
-from tests.support.person import forms_in
+from tests.support.person import STORED, forms_in
 from tests.support.refresh import leads_on_to
 from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
-
-STORED = "The new credential was stored"
 
 
 @pytest.fixture(autouse=True)

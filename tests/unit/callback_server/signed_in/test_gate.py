@@ -13,9 +13,9 @@ from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import read_history
 from datasource.records.import_secret import ImportedFrom
+from tests.support.person import STORED
 from tests.unit.callback_server.signed_in.company import Company, company, link_with_ticket
 
-STORED = "The new credential was stored"
 IMPORTED = CredentialFacts(
     "imported", fingerprint="f", has_refresh_token=True, imported=ImportedFrom("0" * 64, "uid-9")
 )
