@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -138,7 +138,10 @@ async def storm(report: Report, *, count: int = 1000, runs: int = RUNS) -> None:
         fleet = await _settled(here, count)
         for _ in range(runs):
             raw = await refreshed_raw(here, fleet)
+            watched = await watched_raw(here, fleet)
             ours = await refreshed(here, fleet)
+            here.add("raw driver that a standby watches, to raw driver", "ratio", watched.rate / raw.rate)
+            here.add("CPU an object, of a standby that watches", "ms", watched.cpu)
             _compare(here, ours, raw, ratio=0.75, writes=4, cpu=6)
 
 
@@ -166,6 +169,21 @@ async def refreshed(here: World, fleet: Fleet) -> Run:
 async def refreshed_raw(here: World, fleet: Fleet) -> Run:
     """One run of the raw driver."""
     await fleet.make_due()
+    return await _raw_storm(here, fleet)
+
+
+async def watched_raw(here: World, fleet: Fleet) -> Run:
+    """One run of the raw driver beside a standby, whose CPU it has: what it costs to watch, and to do nothing else."""
+    await fleet.make_due()
+    async with here.operator(fleet, stands_by=True) as standby:
+        await is_quiet(standby.cpu)
+        cpu = standby.cpu()
+        run = await _raw_storm(here, fleet)
+        await is_quiet(standby.cpu)
+        return replace(run, cpu_seconds=standby.cpu() - cpu)
+
+
+async def _raw_storm(here: World, fleet: Fleet) -> Run:
     async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as watch:
         here.audit.skip()
         before, begun = here.spent(), time.monotonic()
