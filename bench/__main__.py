@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: the benches named, or all.
 
-`smoke`: counts and growth alone, in less than a minute. `scale`: 100,000 Datasources, an hour.
+`smoke`: counts and growth alone, in less than a minute. `scale`: 100,000 Datasources, half an hour.
 """
 
 import sys

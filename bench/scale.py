@@ -1,7 +1,7 @@
 """`python -m bench scale`: 100,000 Datasources with their credentials and token Secrets, loaded in parts.
 
 Start to caught up, memory at its peak, what an idle operator uses, the first refresh after a failover with all of them in the
-caches, a storm of those that are due, and what etcd keeps of an object. It takes an hour or more and 10 GiB, so no other run of
+caches, a storm of those that are due, and what etcd keeps of an object. It takes half an hour and 10 GiB, so no other run of
 benches does it. SCALE_OBJECTS (100000) and SCALE_DUE (20000) bound it.
 """
 
